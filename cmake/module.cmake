@@ -1,0 +1,50 @@
+# add_module(log DEPS base io model LIBS PkgConfig::lz4): one folder = one library = one row of the
+# layer table. Sources are found by name: *_test.cc are the module's tests, *_fuzz.cc its fuzzers,
+# *_bench.cc its micro-benchmarks, everything else the library.
+#
+# DEPS       modules this one may include; tools/check_layers.py holds every include to it.
+# LIBS       libraries from outside.
+# TEST_LIBS  what only the tests need (the harness that starts real servers).
+function(add_module name)
+  cmake_parse_arguments(M "" "" "DEPS;LIBS;TEST_LIBS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS *.cc)
+  file(GLOB headers CONFIGURE_DEPENDS *.h)
+  foreach(kind test fuzz bench)
+    set(${kind}_sources ${sources})
+    list(FILTER ${kind}_sources INCLUDE REGEX "_${kind}\\.cc$")
+  endforeach()
+  list(FILTER sources EXCLUDE REGEX "_(test|bench|fuzz)\\.cc$")
+
+  if(sources)
+    add_library(${name} STATIC ${sources})
+    set(scope PUBLIC)
+  else()
+    add_library(${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(${name} ${scope} ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(${name} ${scope} ${M_DEPS} ${M_LIBS} project_options)
+
+  if(test_sources AND NOT PGWEIR_FUZZ)
+    add_executable(${name}_test ${test_sources})
+    target_link_libraries(${name}_test ${name} ${M_TEST_LIBS} GTest::gmock GTest::gtest_main)
+    gtest_discover_tests(${name}_test TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60
+                         PROPERTIES TIMEOUT 300 LABELS "${name}")
+  endif()
+  if(bench_sources AND NOT PGWEIR_FUZZ)
+    add_executable(${name}_bench ${bench_sources})
+    target_link_libraries(${name}_bench ${name} benchmark::benchmark benchmark::benchmark_main)
+  endif()
+  if(PGWEIR_FUZZ)
+    foreach(fuzz ${fuzz_sources})
+      get_filename_component(target ${fuzz} NAME_WE)
+      add_executable(${target} ${fuzz})
+      target_link_libraries(${target} ${name})
+      target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+      set_property(GLOBAL APPEND PROPERTY PGWEIR_FUZZERS ${target})
+    endforeach()
+  endif()
+
+  string(REPLACE ";" " " row "${M_DEPS}")
+  set_property(GLOBAL APPEND_STRING PROPERTY PGWEIR_LAYERS "${name}: ${row}\n")
+endfunction()

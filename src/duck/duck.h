@@ -1,0 +1,229 @@
+// RAII over DuckDB's C API, with errors as values.
+//
+// Place:   the only folder that includes duckdb.h; its types stay behind opaque pointers here.
+// Life:    Database outlives its Connections; a Connection outlives its Statements and Appenders;
+//          a Rows outlives nothing (it owns its data).
+// Threads: a Database may be used from many threads; a Connection and what is made from it from one
+//          at a time, except Connection::interrupt().
+// Errors:  kInvalid with DuckDB's message for an SQL error; kNoSpace when the disk is full;
+//          kUnavailable when the memory limit is reached; kIo, kCorruption for a file's faults.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace pgweir::duck {
+
+// The types that we bind, append and read natively; everything else travels as text.
+enum class Type : std::uint8_t {
+  kBoolean,
+  kTinyint,
+  kSmallint,
+  kInteger,
+  kBigint,
+  kUbigint,
+  kHugeint,
+  kFloat,
+  kDouble,
+  kDecimal,
+  kVarchar,
+  kBlob,
+  kDate,         // days since 1970-01-01
+  kTime,         // microseconds of the day
+  kTimestamp,    // microseconds since 1970-01-01
+  kTimestampTz,  // the same, UTC
+  kUuid,
+  kInterval,
+  kOther,
+};
+
+struct ColumnInfo {
+  std::string name;
+  std::string type;  // DuckDB's own text: "DECIMAL(18,3)", "VARCHAR"
+  Type kind = Type::kOther;
+};
+
+// A value for a parameter or out of a small result.
+struct Value {
+  std::optional<std::string> text;  // nothing is NULL
+};
+
+class Connection;
+
+class Database {
+ public:
+  // `path` "" is a database in memory. `options` are DuckDB's settings at open, by name.
+  // Extensions are never installed or loaded by themselves.
+  static Result<std::unique_ptr<Database>> open(
+      const std::string& path, const std::vector<std::pair<std::string, std::string>>& options);
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  Result<std::unique_ptr<Connection>> connect();
+
+ private:
+  friend class Connection;
+  explicit Database(void* handle) : handle_(handle) {}
+  void* handle_;
+};
+
+// One chunk of a result, column by column. Valid until the next one is fetched.
+class Chunk {
+ public:
+  std::size_t row_count() const { return row_count_; }
+  std::size_t column_count() const { return columns_.size(); }
+  bool is_null(std::size_t column, std::size_t row) const;
+  // The column's values as DuckDB stores them; T must be its physical type (int64_t for kBigint,
+  // kTimestamp, kTime; int32_t for kInteger, kDate; double for kDouble; bool for kBoolean ...).
+  template <typename T>
+  const T* data(std::size_t column) const {
+    return static_cast<const T*>(columns_[column].data);
+  }
+  // Requires kVarchar or kBlob.
+  std::string_view string(std::size_t column, std::size_t row) const;
+
+ private:
+  friend class Rows;
+  struct Column {
+    const void* data = nullptr;
+    const std::uint64_t* validity = nullptr;
+  };
+  std::vector<Column> columns_;
+  std::size_t row_count_ = 0;
+};
+
+// The result of a statement.
+class Rows {
+ public:
+  Rows(Rows&& other) noexcept;
+  Rows& operator=(Rows&& other) noexcept;
+  ~Rows();
+
+  const std::vector<ColumnInfo>& columns() const { return columns_; }
+  std::uint64_t rows_changed() const;
+  // The next chunk, or nullptr at the end.
+  const Chunk* next();
+  // All remaining values as DuckDB prints them: for small results and tests.
+  std::vector<std::vector<std::optional<std::string>>> texts();
+
+ private:
+  friend class Connection;
+  friend class Statement;
+  explicit Rows(void* result);
+  void release();
+  void* result_ = nullptr;  // duckdb_result*, owned
+  void* chunk_ = nullptr;   // duckdb_data_chunk, owned
+  std::vector<ColumnInfo> columns_;
+  Chunk view_;
+};
+
+// What a statement does, as far as we care.
+enum class StatementKind { kSelect, kExplain, kOther };
+
+class Statement {
+ public:
+  ~Statement();
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+
+  StatementKind kind() const;
+  std::size_t parameter_count() const;
+  // Parameters are numbered from 1.
+  Status bind(std::size_t parameter, const Value& value);
+  Status bind(std::size_t parameter, std::int64_t value);
+  Status bind(std::size_t parameter, std::string_view text);
+  Result<Rows> execute();
+
+ private:
+  friend class Connection;
+  Statement(Connection& connection, void* handle) : connection_(connection), handle_(handle) {}
+  Connection& connection_;
+  void* handle_;
+};
+
+// Writes rows into a table in chunks, column by column.
+//
+//   appender->begin_row(); appender->append_text("x"); ...; appender->end_row();
+// Every value must fit the column's type exactly; a text that does not parse as a DATE, DECIMAL ...
+// is an error of the caller, who converts (engine/type_map.h).
+class Appender {
+ public:
+  ~Appender();
+  Appender(const Appender&) = delete;
+  Appender& operator=(const Appender&) = delete;
+
+  std::size_t column_count() const;
+  Type column_type(std::size_t column) const;
+
+  void append_null();
+  void append_bool(bool value);
+  // For every integer type up to 64 bits, kDate, kTime, kTimestamp, kTimestampTz, and a kDecimal of
+  // up to 18 digits (the unscaled value). Requires a value in the column's range.
+  void append_int(std::int64_t value);
+  // kHugeint, kUuid (as DuckDB stores it: top bit flipped) and a kDecimal above 18 digits.
+  void append_int128(std::uint64_t low, std::int64_t high);
+  void append_double(double value);  // kDouble, kFloat
+  void append_interval(std::int32_t months, std::int32_t days, std::int64_t micros);
+  void append_text(std::string_view value);  // kVarchar, kBlob
+  // Ends the row; every column must have been given. Flushes a chunk when it is full.
+  Status end_row();
+
+  // Makes all rows visible to the connection. Required before the Appender is destroyed.
+  Status flush();
+
+ private:
+  friend class Connection;
+  struct State;
+  explicit Appender(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+class Connection {
+ public:
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // Runs one or more statements and drops the results.
+  Status execute(const std::string& sql);
+  // Runs one statement.
+  Result<Rows> query(const std::string& sql);
+  // One statement; kInvalid for several.
+  Result<std::unique_ptr<Statement>> prepare(const std::string& sql);
+  // `catalog` "" is the default database, "temp" that of temporary tables.
+  Result<std::unique_ptr<Appender>> appender(const std::string& catalog, const std::string& schema,
+                                             const std::string& table);
+  // Result columns of a SELECT, without running it.
+  Result<std::vector<ColumnInfo>> describe(const std::string& select);
+
+  // Stops what runs on this connection, from any thread; it then fails with kCancelled.
+  void interrupt();
+
+ private:
+  friend class Database;
+  explicit Connection(void* handle) : handle_(handle) {}
+  void* handle_;
+};
+
+// BEGIN; body; COMMIT, with ROLLBACK when the body or the commit fails. (COMMIT of an aborted
+// transaction succeeds silently in DuckDB, so its status alone proves nothing.)
+Status in_transaction(Connection& connection, const std::function<Status()>& body);
+
+// "name" with quotes doubled; 'text' with quotes doubled.
+std::string quote_identifier(std::string_view name);
+std::string quote_literal(std::string_view text);
+
+// DuckDB's own version, "v1.5.5".
+std::string library_version();
+
+}  // namespace pgweir::duck

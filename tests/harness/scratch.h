@@ -1,0 +1,29 @@
+// Scratch folders and free ports.
+#pragma once
+
+#include <string>
+
+namespace pgweir::harness {
+
+// A folder of its own under the system's temporary folder; removed at the end, kept when the test
+// failed (the path is then printed).
+class ScratchFolder {
+ public:
+  ScratchFolder();
+  ~ScratchFolder();
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  const std::string& path() const { return path_; }
+  std::string file(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+// A TCP port on loopback that was free a moment ago.
+int free_port();
+
+// Prints the seed, so that a failing random test can be repeated with PGWEIR_SEED=N.
+unsigned test_seed();
+
+}  // namespace pgweir::harness

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Installs what building and testing need, and nothing that is there already:
+# Debian packages, DuckDB's library and header into .deps/, the dashboard's packages.
+#
+# usage: tools/setup.sh [build|test]     (test adds what only tests need: PostgreSQL, a browser)
+# Works offline when everything is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+what="${1:-test}"
+
+duckdb_package="@duckdb/node-bindings-linux-x64@1.5.5-r.5"
+duckdb_library_sha256="fc23f12e376c47be520f75221288281906e7942e8fd6f6ce4849198ba60d0405"
+# The C header stands in no 1.5.5 npm package; 1.4.4's is a true subset of 1.5.5's, and C functions
+# keep their signatures.
+header_package="duckdb@1.4.4"
+header_sha256="cbe6a827284375c5a646b8f27dbd3a00808ce8738b5bbb49c190cb1e08540281"
+
+fail() {
+  printf 'setup: %s\n' "$@" >&2
+  exit 1
+}
+
+# --- Debian packages -----------------------------------------------------------------------------
+packages="g++ cmake ninja-build make pkg-config python3 ccache mold nodejs npm
+  libpq-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev
+  libboost1.81-dev libssl-dev libcurl4-openssl-dev liblz4-dev libgtest-dev libgmock-dev
+  libbenchmark-dev ca-certificates"
+if [ "$what" = test ]; then
+  packages="$packages postgresql-15 postgresql-client-15 chromium fonts-dejavu-core
+    clang clang-format clang-tidy libclang-rt-14-dev"
+fi
+missing=""
+for package in $packages; do
+  # Node may have come from elsewhere, without a Debian package.
+  case "$package" in
+    nodejs) command -v node >/dev/null && continue ;;
+    npm) command -v npm >/dev/null && continue ;;
+  esac
+  [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+    missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+  sudo=""
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || fail "these Debian packages are missing and we are not root:$missing"
+    sudo=sudo
+  fi
+  printf 'setup: installing%s\n' "$missing"
+  # Debian's PostgreSQL package would start a cluster of its own; nothing here uses one.
+  if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+    $sudo mkdir -p /etc/postgresql-common
+    printf 'create_main_cluster = false\n' | $sudo tee /etc/postgresql-common/createcluster.conf >/dev/null
+  fi
+  export DEBIAN_FRONTEND=noninteractive
+  $sudo apt-get update -qq || fail "apt-get update failed: is Debian's package registry reachable?"
+  # shellcheck disable=SC2086
+  $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
+    fail "apt-get could not install:$missing"
+fi
+
+# --- DuckDB --------------------------------------------------------------------------------------
+deps=.deps/duckdb
+matches() { [ -f "$1" ] && [ "$(sha256sum <"$1" | cut -d' ' -f1)" = "$2" ]; }
+
+# take PACKAGE PATH-IN-PACKAGE TARGET SHA256
+take() {
+  matches "$3" "$4" && return
+  work=$(mktemp -d)
+  (cd "$work" && npm pack --silent "$1" >/dev/null) ||
+    fail "cannot fetch the npm package $1: the npm registry does not answer." \
+      "Build once while it does; after that everything needed is in .deps/."
+  tar -xzf "$work"/*.tgz -C "$work" "package/$2"
+  matches "$work/package/$2" "$4" || fail "$2 of npm package $1 has not the checksum $4"
+  mkdir -p "$(dirname "$3")"
+  mv "$work/package/$2" "$3.new" && mv "$3.new" "$3"
+  rm -rf "$work"
+}
+take "$duckdb_package" libduckdb.so "$deps/libduckdb.so" "$duckdb_library_sha256"
+take "$header_package" src/duckdb/src/include/duckdb.h "$deps/duckdb.h" "$header_sha256"
+
+# --- The dashboard's packages ----------------------------------------------------------------------
+if [ -f web/package-lock.json ] && ! cmp -s web/package-lock.json web/node_modules/.pgweir-lock; then
+  (cd web && npm ci --silent --no-audit --no-fund) ||
+    fail "cannot install the dashboard's npm packages: the npm registry does not answer"
+  cp web/package-lock.json web/node_modules/.pgweir-lock
+fi
