@@ -52,9 +52,11 @@ struct ColumnInfo {
   Type kind = Type::kOther;
 };
 
-// A value for a parameter or out of a small result.
-struct Value {
-  std::optional<std::string> text;  // nothing is NULL
+// A small result with every value as DuckDB prints it; nothing is NULL.
+using TextRow = std::vector<std::optional<std::string>>;
+struct TextRows {
+  std::vector<ColumnInfo> columns;
+  std::vector<TextRow> rows;
 };
 
 class Connection;
@@ -113,8 +115,6 @@ class Rows {
   std::uint64_t rows_changed() const;
   // The next chunk, or nullptr at the end.
   const Chunk* next();
-  // All remaining values as DuckDB prints them: for small results and tests.
-  std::vector<std::vector<std::optional<std::string>>> texts();
 
  private:
   friend class Connection;
@@ -139,7 +139,7 @@ class Statement {
   StatementKind kind() const;
   std::size_t parameter_count() const;
   // Parameters are numbered from 1.
-  Status bind(std::size_t parameter, const Value& value);
+  Status bind_null(std::size_t parameter);
   Status bind(std::size_t parameter, std::int64_t value);
   Status bind(std::size_t parameter, std::string_view text);
   Result<Rows> execute();
@@ -198,6 +198,8 @@ class Connection {
   Status execute(const std::string& sql);
   // Runs one statement.
   Result<Rows> query(const std::string& sql);
+  // Runs one SELECT and prints every value. For small results: all of it is held in memory.
+  Result<TextRows> query_texts(const std::string& select);
   // One statement; kInvalid for several.
   Result<std::unique_ptr<Statement>> prepare(const std::string& sql);
   // `catalog` "" is the default database, "temp" that of temporary tables.
@@ -205,12 +207,15 @@ class Connection {
                                              const std::string& table);
   // Result columns of a SELECT, without running it.
   Result<std::vector<ColumnInfo>> describe(const std::string& select);
+  // The first value of a SELECT's first row as an integer; kNotFound when there is no row.
+  Result<std::int64_t> query_int(const std::string& select);
 
   // Stops what runs on this connection, from any thread; it then fails with kCancelled.
   void interrupt();
 
  private:
   friend class Database;
+  friend class Statement;
   explicit Connection(void* handle) : handle_(handle) {}
   void* handle_;
 };

@@ -1,0 +1,123 @@
+#include "duck/duck.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <thread>
+
+namespace pgweir::duck {
+
+class DuckTest : public testing::Test {
+ protected:
+  std::unique_ptr<Database> database_ = Database::open("", {{"threads", "2"}}).value();
+  std::unique_ptr<Connection> connection_ = database_->connect().value();
+
+  // Rows as "a|b;c|NULL".
+  std::string answer(const std::string& select) {
+    auto result = connection_->query_texts(select);
+    if (!result.ok()) return result.error().message;
+    std::string out;
+    for (const TextRow& row : result->rows) {
+      if (!out.empty()) out += ";";
+      for (std::size_t i = 0; i < row.size(); ++i) out += (i == 0 ? "" : "|") + row[i].value_or("NULL");
+    }
+    return out;
+  }
+};
+
+TEST_F(DuckTest, TheLibraryIsThePinnedVersion) { EXPECT_EQ(library_version(), "v1.5.5"); }
+
+TEST_F(DuckTest, ErrorsCarryTheMessage) {
+  const auto status = connection_->execute("SELEC 1");
+  EXPECT_EQ(status.error().code, Code::kInvalid);
+  EXPECT_NE(status.error().message.find("syntax error"), std::string::npos);
+  EXPECT_EQ(connection_->prepare("SELECT 1; SELECT 2").error().message,
+            "only one SQL statement is allowed");
+  EXPECT_EQ(connection_->prepare("").error().message, "there is no SQL statement");
+}
+
+TEST_F(DuckTest, TextsOfRepeatedNamesAndCommentsAndOrder) {
+  EXPECT_EQ(answer("SELECT a, a, [1,2] FROM range(3) t(a) ORDER BY a DESC -- done"),
+            "2|2|[1, 2];1|1|[1, 2];0|0|[1, 2]");
+}
+
+TEST_F(DuckTest, AppenderKeepsEveryTypeAndNull) {
+  ASSERT_TRUE(connection_
+                  ->execute("CREATE TEMP TABLE t (b BOOLEAN, i8 TINYINT, i16 SMALLINT, i32 INTEGER, "
+                            "i64 BIGINT, h HUGEINT, f FLOAT, d DOUBLE, d4 DECIMAL(4,1), d9 DECIMAL(9,2), "
+                            "d18 DECIMAL(18,3), d38 DECIMAL(38,9), s VARCHAR, x BLOB, dt DATE, tm TIME, "
+                            "ts TIMESTAMP, iv INTERVAL)")
+                  .ok());
+  auto appender = connection_->appender("temp", "main", "t").value();
+  appender->append_bool(true);
+  for (int i = 0; i < 4; ++i) appender->append_int(-7);
+  appender->append_int128(1, 1);
+  appender->append_double(0.5);
+  appender->append_double(-0.25);
+  appender->append_int(-15);
+  appender->append_int(-15);
+  appender->append_int(-15);
+  appender->append_int(-15);
+  appender->append_text("h\xc3\xa9llo, a text that is not short");
+  appender->append_text(std::string_view("\0\xff", 2));
+  appender->append_int(1);
+  appender->append_int(1'000'000);
+  appender->append_int(1'000'000);
+  appender->append_interval(1, -2, 3);
+  ASSERT_TRUE(appender->end_row().ok());
+  for (int i = 0; i < 18; ++i) appender->append_null();
+  ASSERT_TRUE(appender->end_row().ok());
+  ASSERT_TRUE(appender->flush().ok());
+  EXPECT_EQ(answer("SELECT * FROM t LIMIT 1"),
+            "true|-7|-7|-7|-7|18446744073709551617|0.5|-0.25|-1.5|-0.15|-0.015|-0.000000015|"
+            "h\xc3\xa9llo, a text that is not short|\\x00\\xFF|1970-01-02|00:00:01|"
+            "1970-01-01 00:00:01|1 month -2 days 00:00:00.000003");
+  EXPECT_EQ(answer("SELECT count(*) FROM t WHERE s IS NULL AND b IS NULL AND iv IS NULL"), "1");
+}
+
+TEST_F(DuckTest, AppenderGoesOverManyChunks) {
+  ASSERT_TRUE(connection_->execute("CREATE TEMP TABLE t (a BIGINT, s VARCHAR)").ok());
+  auto appender = connection_->appender("temp", "main", "t").value();
+  for (int i = 0; i < 10'000; ++i) {
+    appender->append_int(i);
+    if (i % 3 == 0) appender->append_null();
+    else appender->append_text("value number " + std::to_string(i));
+    ASSERT_TRUE(appender->end_row().ok());
+  }
+  ASSERT_TRUE(appender->flush().ok());
+  EXPECT_EQ(answer("SELECT count(*), sum(a), count(s), min(s) FROM t"),
+            "10000|49995000|6666|value number 1");
+}
+
+TEST_F(DuckTest, FailedBodyRollsBack) {
+  ASSERT_TRUE(connection_->execute("CREATE TABLE t (a INT)").ok());
+  const Status status = in_transaction(*connection_, [&]() -> Status {
+    TRY(connection_->execute("INSERT INTO t VALUES (1)"));
+    return connection_->execute("INSERT INTO t VALUES ('x')");
+  });
+  EXPECT_FALSE(status.ok());
+  EXPECT_EQ(answer("SELECT count(*) FROM t"), "0");
+  EXPECT_TRUE(in_transaction(*connection_, [&] { return connection_->execute("INSERT INTO t VALUES (1)"); }).ok());
+  EXPECT_EQ(answer("SELECT count(*) FROM t"), "1");
+}
+
+TEST_F(DuckTest, InterruptStopsALongQuery) {
+  std::thread other([&] {
+    for (int i = 0; i < 50; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      connection_->interrupt();
+    }
+  });
+  const auto status =
+      connection_->execute("SELECT count(*) FROM range(100000000) a, range(1000000) b WHERE a.range % 7 = b.range");
+  other.join();
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, Code::kCancelled);
+}
+
+TEST_F(DuckTest, NamesAndTextsAreQuoted) {
+  EXPECT_EQ(quote_identifier("a\"b"), "\"a\"\"b\"");
+  EXPECT_EQ(quote_literal("a'b"), "'a''b'");
+}
+
+}  // namespace pgweir::duck
