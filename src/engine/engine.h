@@ -1,0 +1,140 @@
+// The embedded engine: mirrors of the captured tables, activity counts, and the maintained views,
+// all moved together with the position in one DuckDB transaction a batch.
+//
+// Place:   uses duck/; fed by pipeline/ with model::Batch. Knows nothing of PostgreSQL's protocol
+//          or the log. The views plug in through ViewMaintainer (views/ stands above engine/).
+// Life:    open(); set_maintainer(); then apply() in the order of the log. Destroy = close.
+// Threads: apply() and everything that writes: one thread. Readers: any thread, through reader().
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/logger.h"
+#include "base/result.h"
+#include "base/units.h"
+#include "duck/duck.h"
+#include "engine/store.h"
+#include "model/batch.h"
+#include "model/position.h"
+
+namespace pgweir::engine {
+
+struct EngineOptions {
+  std::string directory;                // holds the database file and spilled data
+  std::uint64_t memory_bytes = kGiB;    // DuckDB's memory limit
+  int threads = 2;
+  // How numeric without a precision is kept: DECIMAL(precision, scale).
+  int numeric_precision = 38;
+  int numeric_scale = 9;
+  // The database is checkpointed once its own write-ahead log is this large: a kill then costs at
+  // most about this much replay at the next start.
+  std::uint64_t checkpoint_bytes = 128 * kMiB;
+  int readers_max = 4;                  // queries from outside at a time
+};
+
+enum class MirrorKind {
+  kKeyed,       // by primary key or replica identity index
+  kBag,         // no key, replica identity FULL: equal rows are counted
+  kAppendOnly,  // no key, no identity: PostgreSQL sends only inserts and truncates
+};
+
+// A captured table as the engine keeps it.
+struct Mirror {
+  model::Table table;                        // the newest version
+  MirrorKind kind = MirrorKind::kKeyed;
+  std::vector<std::uint32_t> kept_columns;   // indexes into table.columns
+  std::string name;                          // "schema"."table", quoted: a DuckDB view of its rows
+  Store* store = nullptr;
+};
+
+// One relation's net change in the batch being applied.
+struct Delta {
+  // A temporary table on the write connection: the relation's columns, kHashColumn, kWeightColumn.
+  // An update that leaves all kept columns equal is in it not at all.
+  std::string table;
+  std::uint64_t rows = 0;
+};
+
+// What views/ implements. Called on the write connection, inside the batch's transaction.
+class ViewMaintainer {
+ public:
+  virtual ~ViewMaintainer() = default;
+  // `mirror`'s rows are still the old ones, `delta` is what it is about to become; mirrors that
+  // were given earlier in this batch are new already, those that come later are old (telescoping).
+  virtual Status table_changed(duck::Connection& connection, const Mirror& mirror,
+                               const Delta& delta) = 0;
+  // Every mirror is new: bring the views up to date, in dependency order.
+  virtual Status batch_applied(duck::Connection& connection) = 0;
+  // The mirrors were replaced (first snapshot complete, or resync): build every view anew from them.
+  virtual Status rebuild(duck::Connection& connection) = 0;
+  // The mirror was truncated, reloaded or changed its columns: its deltas no longer tell.
+  virtual Status table_replaced(duck::Connection& connection, const Mirror& mirror) = 0;
+};
+
+struct EnginePosition {
+  model::Position position;
+  model::Lsn end_lsn{};             // what people see
+  model::Timestamp commit_time{};   // of the last transaction
+  std::string log_identity;         // of the log that the position is in
+  bool snapshot_complete = false;   // mirrors and views may be shown
+};
+
+// A consistent read: everything it reads is true at position(). Holds a connection of its own in a
+// read-only transaction; destroy it soon. SQL from outside runs with no file, network or setting
+// access, which the database as a whole has given up at open.
+class Reader {
+ public:
+  virtual ~Reader() = default;
+  virtual const EnginePosition& position() const = 0;
+  virtual duck::Connection& connection() = 0;
+};
+
+class Engine {
+ public:
+  // Opens or creates the database. `tables` decides which captured tables are mirrored, with which
+  // columns: asked whenever a table is seen first or anew; nothing = not mirrored.
+  using WantedColumns =
+      std::function<std::optional<std::vector<std::uint32_t>>(const model::Table&)>;
+  static Result<std::unique_ptr<Engine>> open(const EngineOptions& options, WantedColumns wanted,
+                                              Logger& logger);
+  virtual ~Engine() = default;
+
+  // Before the first apply(). `maintainer` must outlive the engine.
+  virtual void set_maintainer(ViewMaintainer* maintainer) = 0;
+  virtual duck::Connection& write_connection() = 0;
+
+  // Ties an empty engine to a log; kCorruption when it belongs to another one.
+  virtual Status bind_log(const std::string& log_identity) = 0;
+
+  // Makes known what a table looks like (from the catalog), before rows of it come.
+  virtual Status define_table(const model::Table& table) = 0;
+
+  // Takes the next batch: consolidates, updates mirrors, activity and views. Commits when the batch
+  // ends a transaction; else the DuckDB transaction stays open for the next part. On an error
+  // everything since the last commit is rolled back: apply again from position().
+  // Requires batch.from == the position after the last apply.
+  virtual Status apply(const model::Batch& batch) = 0;
+
+  // A snapshot begins: forgets all mirrors, views and rows (a new epoch starts from nothing).
+  virtual Status begin_snapshot(const model::Position& position) = 0;
+  // All rows of the snapshot are applied: builds views, makes everything visible.
+  virtual Status end_snapshot(const model::Position& position, model::Lsn end_lsn) = 0;
+  // Nothing changed up to here.
+  virtual Status advance(const model::Position& position, model::Lsn end_lsn) = 0;
+
+  // The last committed position; any thread.
+  virtual EnginePosition position() const = 0;
+  // The mirrors, by qualified name; any thread.
+  virtual std::vector<Mirror> mirrors() const = 0;
+
+  // Waits up to `timeout` for one of readers_max places. kTimeout when there was none.
+  virtual Result<std::unique_ptr<Reader>> reader(Milliseconds timeout) = 0;
+};
+
+}  // namespace pgweir::engine
