@@ -1,0 +1,133 @@
+// Decodes pgoutput messages (protocol 1) and snapshot rows into batches of changes.
+//
+// Place:   between raw messages (from the log or the socket) and the followers' batches.
+// Life:    feed() messages, take() a batch whenever it is large enough, also inside a transaction.
+//          Cells point into the messages: hand their owner to keep_alive() before feeding them.
+// Threads: one thread at a time; the batches and tables given out are immutable.
+// Errors:  kCorruption with message kind and byte offset for bytes that are not a whole message or
+//          do not fit here; kUnsupported for streaming, two-phase and binary values. After an error
+//          the decoder is of no use.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "model/batch.h"
+#include "model/position.h"
+#include "model/table.h"
+
+namespace pgweir::postgres {
+
+// Microseconds between 1970-01-01 and 2000-01-01, where PostgreSQL's clock starts.
+inline constexpr std::int64_t kPostgresEpochUs = 946'684'800'000'000;
+
+// The table that a Relation message describes. What the message leaves out is empty: type_name,
+// primary_key, not_null; base_type is `type` for built-in types, else text's OID.
+Result<model::Table> parse_relation(std::string_view message);
+
+// The same table with the catalog's facts: `relation` decides columns, types and keys; every column
+// that `facts` knows by the same name, type and modifier gets its type name, base type and NOT NULL.
+model::Table with_facts(model::Table relation, const model::Table& facts);
+
+// Where to begin in the middle of a transaction whose Begin message will not be seen.
+struct OpenTransaction {
+  model::Xid xid{};
+  model::Lsn commit_lsn{};
+  model::Timestamp commit_time{};
+  std::uint64_t next_sequence = 1;
+};
+
+class PgoutputDecoder {
+ public:
+  // Everything up to and including `after` is skipped. Its epoch is the epoch of what follows.
+  explicit PgoutputDecoder(const model::Position& after);
+
+  // Goes on inside a transaction. Requires that none is open.
+  void resume(const OpenTransaction& transaction);
+  // A new slot, timeline or system: what follows belongs to `epoch`. Requires no open transaction.
+  void start_epoch(std::uint32_t epoch);
+
+  // Makes a table known, or a new version of it; the next change of it uses this version. Feeding
+  // its Relation message afterwards keeps the facts where they still fit.
+  void add_table(std::shared_ptr<const model::Table> table);
+  // The newest version, or null.
+  std::shared_ptr<const model::Table> table(model::Oid id) const;
+
+  // The next batch holds on to `arena` until it is taken: call again for an arena that outlives it.
+  void keep_alive(std::shared_ptr<const void> arena);
+  // One message, whose bytes live in an arena that was given to keep_alive().
+  Status feed(std::string_view message);
+
+  // Snapshot rows: one transaction of kind kSnapshot at `consistent_point`, one sequence a row.
+  // begin_snapshot() with rows already taken goes on at `next_sequence`.
+  Status begin_snapshot(model::Lsn consistent_point, model::Timestamp time,
+                        std::uint64_t next_sequence = 1);
+  // COPY text lines of one table, each ended by a newline (the last one's may be missing). The
+  // table's columns are those that add_table() gave.
+  Status feed_copy_rows(model::Oid table, std::string_view lines);
+  // The snapshot's last record; its end_lsn is the consistent point.
+  Status end_snapshot();
+
+  bool in_transaction() const { return open_; }
+  std::size_t change_count() const { return batch_.changes.size(); }
+  std::size_t byte_count() const { return bytes_; }  // of messages whose changes the batch holds
+  bool batch_empty() const { return batch_.transactions.empty(); }
+  // Of the last record taken in.
+  const model::Position& position() const { return position_; }
+
+  // The batch so far; the decoder goes on with an empty one. Inside a transaction the batch's last
+  // transaction has ends=false and the next batch's first has begins=false.
+  model::Batch take();
+
+ private:
+  struct Entry {
+    std::shared_ptr<const model::Table> table;
+    std::uint64_t batch_number = 0;  // where batch_index holds
+    std::uint32_t batch_index = 0;
+  };
+
+  Status begin(NetworkReader& in);
+  Status commit(NetworkReader& in);
+  Status relation(std::string_view message);
+  Status row_change(model::Op op, NetworkReader& in, std::size_t size);
+  Status truncate(NetworkReader& in, std::size_t size);
+  Status tuple(NetworkReader& in, const model::Table& table, model::BeforeImage image,
+               std::uint32_t& first_cell);
+  Status update_or_delete(model::Op op, NetworkReader& in, const model::Table& table,
+                          model::Change& change);
+  Status copy_row(const model::Table& table, std::string_view line, model::Change& change);
+  model::Cell copy_cell(std::string_view field);
+  char* arena_space(std::size_t size);
+  Result<Entry*> entry(std::uint32_t id);
+  std::uint32_t batch_index(Entry& entry);
+  // Counts the next record; false when it is to be skipped.
+  bool count_record();
+  void open_transaction(model::Transaction::Kind kind);
+  void push(model::Change change);
+
+  model::Position after_;
+  model::Position position_;
+  std::unordered_map<std::uint32_t, Entry> tables_;
+  Entry* last_entry_ = nullptr;
+  std::uint32_t last_id_ = 0;
+
+  bool open_ = false;         // a transaction is open in the stream ...
+  bool in_batch_ = false;     // ... and the batch has an entry for it
+  bool begins_here_ = false;  // the next batch entry for it is its first
+  model::Transaction current_;
+  std::uint64_t sequence_ = 0;
+
+  model::Batch batch_;
+  std::uint64_t batch_number_ = 1;
+  std::size_t bytes_ = 0;
+  char* arena_ = nullptr;  // unescaped COPY fields; owned by batch_.arenas
+  std::size_t arena_left_ = 0;
+};
+
+}  // namespace pgweir::postgres
