@@ -1,0 +1,310 @@
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "config/fields_internal.h"
+
+namespace pgweir::config {
+namespace {
+
+// An enum class over uint8_t may be read and written as the byte that it is.
+template <typename Enum>
+Slot choice(Enum& value) {
+  static_assert(sizeof(Enum) == 1);
+  return reinterpret_cast<std::uint8_t*>(&value);
+}
+
+std::string check_listen(std::string_view text) {
+  const auto address = parse_address(text);
+  return address.ok() ? "" : address.error().message;
+}
+
+std::string check_not_empty(std::string_view text) {
+  return text.empty() ? "must not be empty" : "";
+}
+
+std::string check_glob(std::string_view text) {
+  if (text.empty()) return "must not be empty";
+  if (text.find('.') == std::string_view::npos)
+    return fmt::format("'{}' has no schema; write it as public.{}", text, text);
+  return "";
+}
+
+std::string check_local_path(std::string_view text) {
+  if (text.empty()) return "must not be empty";
+  if (text.find("://") != std::string_view::npos)
+    return "only a local folder is built so far; object storage is not built yet";
+  return "";
+}
+
+// PostgreSQL's rule for slots; the name is also part of the publications' names.
+std::string check_slot(std::string_view text) {
+  const bool fits =
+      !text.empty() && text.size() <= 58 &&
+      std::all_of(text.begin(), text.end(), [](unsigned char letter) {
+        return std::islower(letter) != 0 || std::isdigit(letter) != 0 || letter == '_';
+      });
+  return fits ? "" : "may hold lower-case letters, digits and _ only, up to 58 of them";
+}
+
+std::vector<Field> make_fields() {
+  return {
+      // source
+      {.path = "source.url",
+       .slot = [](Target& t) -> Slot { return &t.config.source.url; },
+       .description = "Where PostgreSQL is: a URI or key=value pairs under libpq's own rules "
+                      "(`PGPASSFILE`, `sslmode`, several hosts). Passwords in it are never shown.",
+       .required = true,
+       .check = check_not_empty},
+      {.path = "source.name",
+       .slot = [](Target& t) -> Slot { return &t.config.source.name; },
+       .description = "The pipeline's name, as label in metrics and in names of what it writes.",
+       .default_note = "the database's name"},
+      {.path = "source.slot",
+       .slot = [](Target& t) -> Slot { return &t.config.source.slot; },
+       .description = "The replication slot; created when missing.",
+       .check = check_slot},
+      {.path = "source.publication",
+       .slot = [](Target& t) -> Slot { return &t.config.source.publication; },
+       .description = "The publication; created when missing. Tables without a usable replica "
+                      "identity go into a second one with `_append` behind its name.",
+       .check = check_slot},
+      {.path = "source.tables",
+       .slot = [](Target& t) -> Slot { return &t.config.source.tables; },
+       .description = "Tables to capture, as globs over schema.table.",
+       .check = check_glob},
+      {.path = "source.exclude",
+       .slot = [](Target& t) -> Slot { return &t.config.source.exclude; },
+       .description = "Tables not to capture, though `tables` names them.",
+       .check = check_glob},
+      {.path = "source.columns", .description = "Columns to leave out, by table."},
+      {.path = "source.snapshot.mode",
+       .slot = [](Target& t) -> Slot { return choice(t.config.source.snapshot.mode); },
+       .description = "Whether the tables are read before their changes are followed.",
+       .choices = {{"initial"}, {"never"}, {"when_needed", false}, {"only", false}}},
+      {.path = "source.snapshot.parallel",
+       .slot = [](Target& t) -> Slot { return &t.config.source.snapshot.parallel; },
+       .description = "Connections that read tables at the same time.",
+       .minimum = 1,
+       .maximum = 32},
+      {.path = "source.heartbeat", .description = "How often an idle slot is moved by a write."},
+      {.path = "source.stream_large_transactions",
+       .description = "Takes large transactions before they commit."},
+      {.path = "source.numeric.precision",
+       .slot = [](Target& t) -> Slot { return &t.config.source.numeric.precision; },
+       .description = "Digits with which numeric without a precision is kept for views. A value "
+                      "that does not fit is an error that names the key; nothing is rounded.",
+       .minimum = 1,
+       .maximum = 38},
+      {.path = "source.numeric.scale",
+       .slot = [](Target& t) -> Slot { return &t.config.source.numeric.scale; },
+       .description = "How many of these digits stand behind the point.",
+       .maximum = 38},
+      // data, log, engine
+      {.path = "data",
+       .slot = [](Target& t) -> Slot { return &t.config.data; },
+       .description = "The folder of the log, the engine and the state. A relative path starts "
+                      "where pgweir is started.",
+       .check = check_not_empty},
+      {.path = "log.retain",
+       .slot = [](Target& t) -> Slot { return &t.config.log.retain; },
+       .description = "How long changes stay in the log after every follower has taken them."},
+      {.path = "log.max_size",
+       .slot = [](Target& t) -> Slot { return &t.config.log.max_size; },
+       .description = "The log's largest size. Above it the oldest changes go, and a follower that "
+                      "still needed them is lost.",
+       .minimum = 64 * kMiB},
+      {.path = "engine.memory",
+       .slot = [](Target& t) -> Slot { return &t.config.engine.memory; },
+       .description = "DuckDB's memory limit; what does not fit is spilled to the data folder.",
+       .minimum = 32 * kMiB},
+      {.path = "engine.threads",
+       .slot = [](Target& t) -> Slot { return &t.config.engine.threads; },
+       .description = "Threads that DuckDB may use.",
+       .minimum = 1,
+       .maximum = 256},
+      {.path = "engine.batch_wait",
+       .slot = [](Target& t) -> Slot { return &t.config.engine.batch_wait; },
+       .description = "How long a change may wait for others to share its batch.",
+       .maximum = 60'000},
+      {.path = "engine.batch_rows",
+       .slot = [](Target& t) -> Slot { return &t.config.engine.batch_rows; },
+       .description = "Changes after which a batch is closed without waiting.",
+       .minimum = 1,
+       .maximum = 10'000'000},
+      {.path = "engine.mirrors",
+       .slot = [](Target& t) -> Slot { return choice(t.config.engine.mirrors); },
+       .description = "Which tables are kept for queries: those that views need, or all.",
+       .choices = {{"needed"}, {"all"}}},
+      {.path = "watermarks", .description = "How late rows may come, by table and column."},
+      // views
+      {.path = "views.*.sql",
+       .slot = [](Target& t) -> Slot { return &t.view->sql; },
+       .description = "The SELECT that the view always equals. It may stand alone, as `balance: "
+                      "SELECT ...`.",
+       .required = true,
+       .alone = true,
+       .check = check_not_empty},
+      {.path = "views.*.mode",
+       .slot = [](Target& t) -> Slot { return choice(t.view->mode); },
+       .description = "What leaves the view when it changes.",
+       .choices = {{"update"}, {"append", false}, {"complete", false}}},
+      // sinks
+      {.path = "sinks.*.type",
+       .slot = [](Target& t) -> Slot { return choice(t.sink->type); },
+       .description = "What kind of sink it is.",
+       .required = true,
+       .choices = {{"parquet"}, {"kafka", false}, {"postgres", false}, {"webhook", false}}},
+      {.path = "sinks.*.path",
+       .slot = [](Target& t) -> Slot { return &t.sink->path; },
+       .description = "The local folder that the files go into.",
+       .required = true,
+       .check = check_local_path},
+      {.path = "sinks.*.from",
+       .slot = [](Target& t) -> Slot { return &t.sink->from; },
+       .description = "Tables whose changes the sink takes, as globs over schema.table.",
+       .default_note = "every captured table",
+       .check = check_glob},
+      {.path = "sinks.*.partition_by",
+       .slot = [](Target& t) -> Slot { return &t.sink->partition_by; },
+       .description = "Folders that the files are spread over; `date` is the commit's.",
+       .choices = {{"table"}, {"date"}}},
+      {.path = "sinks.*.roll.every",
+       .slot = [](Target& t) -> Slot { return &t.sink->roll.every; },
+       .description = "A file is closed at this age at the latest.",
+       .minimum = 100},
+      {.path = "sinks.*.roll.size",
+       .slot = [](Target& t) -> Slot { return &t.sink->roll.size; },
+       .description = "A file is closed at about this size at the latest.",
+       .minimum = kMiB},
+      {.path = "sinks.*.on_error", .description = "What happens with a record that is refused."},
+      {.path = "sinks.*.images", .description = "Whether images are completed from the mirror."},
+      {.path = "sinks.*.where", .description = "Which rows the sink takes."},
+      {.path = "sinks.*.columns", .description = "Which columns the sink takes."},
+      {.path = "sinks.*.mask", .description = "Columns whose values are hidden."},
+      {.path = "sinks.*.brokers", .description = "Kafka's brokers."},
+      {.path = "sinks.*.format", .description = "The form of an event."},
+      {.path = "sinks.*.topic", .description = "Kafka's topic."},
+      {.path = "sinks.*.url", .description = "Where a postgres or webhook sink sends to."},
+      {.path = "alerts", .description = "Conditions that are watched, and who is told."},
+      {.path = "costs", .description = "Prices for the dashboard's estimates."},
+      // server
+      {.path = "server.listen",
+       .slot = [](Target& t) -> Slot { return &t.config.server.listen; },
+       .description = "Address of the HTTP API and the dashboard, as host:port. Beyond loopback a "
+                      "token and TLS are required.",
+       .check = check_listen},
+      {.path = "server.token",
+       .slot = [](Target& t) -> Slot { return &t.config.server.token; },
+       .description = "What a caller must send as `Authorization: Bearer`. Never shown.",
+       .default_note = "none"},
+      {.path = "server.tls.certificate",
+       .slot = [](Target& t) -> Slot { return &t.config.server.tls.certificate; },
+       .description = "The certificate's file, in PEM.",
+       .default_note = "none"},
+      {.path = "server.tls.key",
+       .slot = [](Target& t) -> Slot { return &t.config.server.tls.key; },
+       .description = "The private key's file, in PEM.",
+       .default_note = "none"},
+  };
+}
+
+// Reads a value as the file would write it.
+struct ValueText {
+  const Field& field;
+  std::string operator()(const std::string* text) const { return *text; }
+  std::string operator()(const Secret* secret) const {
+    return secret->empty() ? "" : field.path == "source.url" ? redact_url(secret->reveal()) : "***";
+  }
+  std::string operator()(const std::uint32_t* number) const { return std::to_string(*number); }
+  std::string operator()(const std::uint64_t* size) const {
+    constexpr std::pair<std::uint64_t, const char*> kUnits[] = {
+        {kTiB, "TiB"}, {kGiB, "GiB"}, {kMiB, "MiB"}, {kKiB, "KiB"}};
+    for (const auto& [factor, name] : kUnits) {
+      if (*size != 0 && *size % factor == 0) return fmt::format("{}{}", *size / factor, name);
+    }
+    return fmt::format("{}B", *size);
+  }
+  std::string operator()(const Milliseconds* duration) const { return format_duration(*duration); }
+  std::string operator()(const std::uint8_t* index) const { return field.choices[*index].name; }
+  std::string operator()(const std::vector<std::string>* list) const {
+    return fmt::format("[{}]", fmt::join(*list, ", "));
+  }
+};
+
+}  // namespace
+
+const std::vector<Field>& fields() {
+  static const std::vector<Field> table = make_fields();
+  return table;
+}
+
+const Field* find_field(std::string_view path) {
+  for (const Field& field : fields()) {
+    if (field.path == path) return &field;
+  }
+  return nullptr;
+}
+
+std::vector<std::string> child_keys(std::string_view path) {
+  std::vector<std::string> keys;
+  const std::string prefix = path.empty() ? "" : std::string(path) + ".";
+  for (const Field& field : fields()) {
+    if (!field.path.starts_with(prefix)) continue;
+    const std::string_view rest = field.path.substr(prefix.size());
+    const std::string key(rest.substr(0, rest.find('.')));
+    if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
+  }
+  return keys;
+}
+
+std::string child_path(std::string_view path, const std::string& key) {
+  if (path.empty()) return key;
+  const bool named = child_keys(path) == std::vector<std::string>{"*"};
+  return fmt::format("{}.{}", path, named ? "*" : key);
+}
+
+std::string check_name(std::string_view path, std::string_view name) {
+  const bool view = path.starts_with("views");
+  const bool fits = !name.empty() && name.size() <= 63 &&
+                    (std::isalpha(static_cast<unsigned char>(name[0])) != 0 || name[0] == '_') &&
+                    std::all_of(name.begin(), name.end(), [&](unsigned char letter) {
+                      return std::isdigit(letter) != 0 || std::islower(letter) != 0 ||
+                             letter == '_' ||
+                             (!view && (letter == '-' || std::isupper(letter) != 0));
+                    });
+  if (fits) return "";
+  return view ? "a view's name is lower-case letters, digits and _, up to 63 of them, and begins "
+                "with a letter"
+              : "a sink's name is letters, digits, _ and -, up to 63 of them, and begins with a "
+                "letter";
+}
+
+void enter_named(std::string_view path, const std::string& name, Target& target) {
+  if (path == "views.*") {
+    target.view = &target.config.views.emplace_back();
+    target.view->name = name;
+  } else {
+    target.sink = &target.config.sinks.emplace_back();
+    target.sink->name = name;
+  }
+}
+
+const char* type_name(const Field& field) {
+  if (!field.built()) return "";
+  Config config;
+  ViewConfig view;
+  SinkConfig sink;
+  Target target{config, &view, &sink};
+  constexpr const char* kNames[] = {"text",     "text",   "whole number", "size",
+                                    "duration", "choice", "list"};
+  return kNames[field.slot(target).index()];
+}
+
+std::string value_text(const Field& field, Target& target) {
+  return std::visit(ValueText{field}, field.slot(target));
+}
+
+}  // namespace pgweir::config
