@@ -29,6 +29,9 @@ enum class FrameKind : std::uint8_t {
   kMark = 6,
 };
 
+// How a payload is stored. Persisted: do not change the values.
+enum class Codec : std::uint8_t { kNone = 0, kLz4 = 1 };
+
 struct FrameHeader {
   FrameKind kind = FrameKind::kChanges;
   // Positions of the first and the last record. A kMark has the position {epoch, end_lsn, 0}.

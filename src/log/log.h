@@ -3,8 +3,8 @@
 // Place:   knows bytes and positions; nothing of PostgreSQL, views or sinks.
 // Life:    open(), then append() and sync() by one thread, while followers read through Cursors.
 //          The destructor does not sync. A Cursor must not outlive its Log.
-// Threads: append/sync/prune: one thread. Everything else: any thread. A Cursor: one thread at a time.
-// Format:  docs/formats/log.md
+// Threads: append/sync/prune: one thread. Everything else: any thread. A Cursor: one thread at a
+// time. Format:  docs/formats/log.md
 #pragma once
 
 #include <cstdint>
@@ -24,16 +24,16 @@
 
 namespace pgweir::log {
 
-enum class Codec : std::uint8_t { kNone = 0, kLz4 = 1 };
-
 struct LogOptions {
   std::uint64_t segment_bytes_max = 64 * kMiB;  // a segment is closed once it is this large
   Codec codec = Codec::kLz4;                    // of frame payloads in new segments
   std::uint32_t protocol_version = 1;           // pgoutput's, for the segment header
+  // Frames not yet written to the file wait in a buffer of this size; one larger frame is let in.
+  std::uint32_t write_buffer_bytes_max = 1u << 20;
   // Frames kept in memory after they are durable, for followers at the tip. A follower further
   // behind reads segments.
   std::uint64_t tip_bytes_max = 16 * kMiB;
-  std::uint32_t frame_bytes_max = 1u << 30;     // a payload above it is kInvalid; damage when read
+  std::uint32_t frame_bytes_max = 1u << 30;  // a payload above it is kInvalid; damage when read
 };
 
 struct SegmentInfo {
@@ -45,10 +45,10 @@ struct SegmentInfo {
   std::int64_t last_frame_us = 0;
 };
 
-// What retention removed or would remove, and whom it costs.
+// What the log is to keep. Zero is "no limit", for either.
 struct Retention {
-  Milliseconds age_max{};         // segments whose newest frame is older may go ...
-  std::uint64_t bytes_max = 0;    // ... and the oldest ones while the log is larger
+  Milliseconds age_max{};       // segments whose newest frame is older may go ...
+  std::uint64_t bytes_max = 0;  // ... and the oldest ones while the log is larger
 };
 
 class Log {
@@ -65,12 +65,13 @@ class Log {
   virtual const std::string& identity() const = 0;
 
   // Writes a frame; it is durable, and visible to cursors, only once sync() has returned.
-  // Requires header.last >= the last frame's. kNoSpace: nothing of the frame remains; append it again
-  // when there is room. After kIo the log refuses every further append.
+  // Requires header.last >= the last frame's. kNoSpace: nothing of the frame remains; append it
+  // again when there is room. After kIo the log refuses every further append.
   virtual Status append(Frame frame) = 0;
 
   // Makes everything appended durable, then shows it to the cursors. Returns the newest end_lsn
-  // that is durable: what may be confirmed to PostgreSQL.
+  // that is durable: what may be confirmed to PostgreSQL. kNoSpace: nothing is lost, call it again
+  // when there is room. After kIo the log is failed, as in append().
   virtual Result<model::Lsn> sync() = 0;
 
   // Position of the last durable frame; {0,0,0} in an empty log.
@@ -78,7 +79,8 @@ class Log {
   // The newest durable end_lsn of the newest epoch, and that epoch.
   virtual model::Lsn durable_end_lsn() const = 0;
   virtual std::uint32_t epoch() const = 0;
-  // False from a kSnapshotBegin on until its kSnapshotEnd is durable: a snapshot that a crash cut off.
+  // False from a kSnapshotBegin on until its kSnapshotEnd is durable: a snapshot that a crash cut
+  // off.
   virtual bool snapshot_complete() const = 0;
 
   virtual std::vector<SegmentInfo> segments() const = 0;
@@ -106,8 +108,8 @@ class Log {
   virtual void wake() = 0;
 };
 
-// Reads every segment of the folder, checks every frame, and returns what it found. Changes nothing.
-// Does not stop at the first fault.
+// Reads every segment of the folder, checks every frame, and returns what it found. Changes
+// nothing. Does not stop at the first fault.
 struct Damage {
   std::string file;
   std::uint64_t offset = 0;

@@ -1,0 +1,266 @@
+#include "log/log.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <random>
+
+#include "log/cursor.h"
+#include "log/published.h"
+#include "log/recovery.h"
+#include "log/segment_writer.h"
+
+namespace pgweir::log {
+namespace {
+
+std::uint64_t random_number() {
+  std::random_device device;
+  return (static_cast<std::uint64_t>(device()) << 32) | device();
+}
+
+std::string random_identity() {
+  return fmt::format("{:016x}{:016x}", random_number(), random_number());
+}
+
+class SegmentedLog final : public Log {
+ public:
+  SegmentedLog(io::Fs& fs, const io::Clock& clock, std::string directory, LogOptions options,
+               Recovered recovered, std::unique_ptr<SegmentWriter> writer)
+      : fs_(fs),
+        clock_(clock),
+        directory_(std::move(directory)),
+        options_(std::move(options)),
+        identity_(writer->header().identity),
+        appended_(recovered.state),
+        synced_frames_(recovered.state.next_frame),
+        schemas_(std::move(recovered.schemas)),
+        current_(recovered.segments.back()),
+        writer_(std::move(writer)),
+        published_(options_.tip_bytes_max, recovered.state, std::move(recovered.segments)) {}
+
+  const std::string& identity() const override { return identity_; }
+  Status append(Frame frame) override;
+  Result<model::Lsn> sync() override;
+  model::Position durable_position() const override { return published_.durable().last; }
+  model::Lsn durable_end_lsn() const override { return published_.durable().end_lsn; }
+  std::uint32_t epoch() const override { return published_.durable().last.epoch; }
+  bool snapshot_complete() const override { return !published_.durable().snapshot_open; }
+  std::vector<SegmentInfo> segments() const override { return published_.segments(); }
+  std::uint64_t bytes() const override { return published_.bytes(); }
+  Status prune(const Retention& retention, const model::Position& followers_min) override;
+  Result<std::unique_ptr<Cursor>> read(const model::Position& after) override {
+    return FileCursor::create(fs_, published_, after, identity_, options_.frame_bytes_max);
+  }
+  void wake() override { published_.wake(); }
+
+ private:
+  Status check(const Frame& frame) const;
+  bool must_begin_segment(const FrameHeader& frame) const;
+  Status begin_segment(const FrameHeader& frame);
+  Status repeat_schemas(SegmentWriter& writer) const;
+  void keep_for_tip(FramePtr frame);
+  // Remembers a failure after which the file's end is not known.
+  Status fail_unless_retryable(const Status& status);
+  bool current_has_frames() const {
+    return appended_.next_frame > writer_->header().before.next_frame;
+  }
+
+  io::Fs& fs_;
+  const io::Clock& clock_;
+  const std::string directory_;
+  const LogOptions options_;
+  const std::string identity_;
+
+  // Of the appending thread.
+  LogState appended_;
+  std::uint64_t synced_frames_;
+  std::map<std::uint64_t, FramePtr> schemas_;
+  Segment current_;
+  std::unique_ptr<SegmentWriter> writer_;
+  std::vector<FramePtr> pending_;  // the newest appended frames, for the tip
+  std::uint64_t pending_bytes_ = 0;
+  std::optional<Error> failed_;
+
+  Published published_;
+};
+
+Status SegmentedLog::check(const Frame& frame) const {
+  const FrameHeader& header = frame.header;
+  if (frame.payload.size() > options_.frame_bytes_max)
+    return error(
+        Code::kInvalid,
+        fmt::format("a frame of {} bytes is larger than the log's limit", frame.payload.size()),
+        fmt::format("frame_bytes_max is {}", options_.frame_bytes_max));
+  if (header.last < appended_.last || header.last < header.first)
+    return error(
+        Code::kInvalid,
+        fmt::format("a frame may not end at {}: the log is further", model::to_string(header.last)),
+        fmt::format("the frame begins at {}, the log ends at {}", model::to_string(header.first),
+                    model::to_string(appended_.last)));
+  return {};
+}
+
+Status SegmentedLog::fail_unless_retryable(const Status& status) {
+  if (!status.ok() && status.error().code != Code::kNoSpace)
+    failed_ = error(Code::kIo, "the log takes nothing more since a write has failed",
+                    status.error().text(), "Put the disk right and start again");
+  return status;
+}
+
+Status SegmentedLog::append(Frame frame) {
+  if (failed_) return *failed_;
+  TRY(check(frame));
+  if (must_begin_segment(frame.header)) TRY(fail_unless_retryable(begin_segment(frame.header)));
+  const std::uint64_t offset = writer_->bytes();
+  TRY(fail_unless_retryable(writer_->append(frame.header, frame.payload, appended_.next_frame)));
+  if (!current_has_frames()) current_.info.first = frame.header.first;
+  add_place(current_, {appended_.next_frame, offset});
+  appended_.advance(frame.header);
+  auto shared = std::make_shared<const Frame>(std::move(frame));
+  if (shared->header.kind == FrameKind::kSchema) schemas_[shared->header.key] = shared;
+  keep_for_tip(std::move(shared));
+  return {};
+}
+
+bool SegmentedLog::must_begin_segment(const FrameHeader& frame) const {
+  const SegmentHeader& header = writer_->header();
+  // The first segment of a log takes whatever epoch comes first.
+  const bool epoch_rises =
+      header.epoch != 0 ? frame.last.epoch > header.epoch : frame.last.epoch > appended_.last.epoch;
+  if (!current_has_frames()) return header.epoch != 0 && epoch_rises;
+  return epoch_rises || writer_->bytes() >= options_.segment_bytes_max ||
+         header.codec != options_.codec || header.protocol_version != options_.protocol_version;
+}
+
+Status SegmentedLog::begin_segment(const FrameHeader& frame) {
+  TRY(writer_->sync());
+  SegmentHeader header;
+  header.identity = identity_;
+  header.number = current_.number + 1;
+  header.salt = random_number();
+  header.epoch = frame.last.epoch;
+  header.protocol_version = options_.protocol_version;
+  header.codec = options_.codec;
+  header.repeated_count = static_cast<std::uint32_t>(schemas_.size());
+  header.created_us = clock_.now_us();
+  header.first = frame.first;
+  header.before = appended_;
+  header.bytes_before = writer_->bytes();
+  TRY_ASSIGN(auto writer,
+             SegmentWriter::create(fs_, directory_, header, options_.write_buffer_bytes_max));
+  const SegmentFile file{header.number, directory_ + "/" + segment_file_name(header.number)};
+  if (const Status repeated = repeat_schemas(*writer); !repeated.ok()) {
+    (void)fs_.remove(file.path);
+    return repeated;
+  }
+  Segment ended = std::move(current_);
+  ended.info.last = appended_.last;
+  ended.info.last_frame_us = appended_.frame_us;
+  ended.info.bytes = writer_->bytes();
+  current_ = describe(file, header);
+  current_.info.first = current_.info.last = appended_.last;
+  current_.info.bytes = writer->synced_bytes();
+  writer_ = std::move(writer);
+  published_.add_segment(std::move(ended), current_);
+  return {};
+}
+
+Status SegmentedLog::repeat_schemas(SegmentWriter& writer) const {
+  std::uint64_t place = 0;
+  for (const auto& [key, schema] : schemas_) {
+    FrameHeader header = schema->header;
+    header.first = header.last = appended_.last;
+    TRY(writer.append_repeated(header, schema->payload, place++));
+  }
+  return {};
+}
+
+void SegmentedLog::keep_for_tip(FramePtr frame) {
+  pending_bytes_ += memory_bytes(*frame);
+  pending_.push_back(std::move(frame));
+  if (pending_bytes_ <= options_.tip_bytes_max) return;
+  // Half of them at once, so that a long wait for sync() costs no shifting per frame.
+  std::size_t drop = 0;
+  for (; drop < pending_.size() && pending_bytes_ > options_.tip_bytes_max / 2; ++drop)
+    pending_bytes_ -= memory_bytes(*pending_[drop]);
+  pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(drop));
+}
+
+Result<model::Lsn> SegmentedLog::sync() {
+  if (failed_) return *failed_;
+  if (appended_.next_frame == synced_frames_) return appended_.end_lsn;
+  TRY(fail_unless_retryable(writer_->sync()));
+  synced_frames_ = appended_.next_frame;
+  current_.info.last = appended_.last;
+  current_.info.last_frame_us = appended_.frame_us;
+  current_.info.bytes = writer_->bytes();
+  published_.publish(std::exchange(pending_, {}), appended_, current_);
+  pending_bytes_ = 0;
+  return appended_.end_lsn;
+}
+
+Status SegmentedLog::prune(const Retention& retention, const model::Position& followers_min) {
+  std::uint64_t total = bytes();
+  // The segment before the current one stays until the schemas repeated in the current one are
+  // durable, as they are with its first frame.
+  const bool current_is_durable = synced_frames_ > writer_->header().before.next_frame;
+  const std::size_t keep = current_is_durable ? 1 : 2;
+  auto segments = published_.segments();
+  for (std::size_t i = 0; i + keep < segments.size(); ++i) {
+    const SegmentInfo& oldest = segments[i];
+    const bool passed = oldest.last <= followers_min;
+    const bool old = retention.age_max.count() > 0 && clock_.now_us() - oldest.last_frame_us >
+                                                          Microseconds(retention.age_max).count();
+    const bool over = retention.bytes_max > 0 && total > retention.bytes_max;
+    if (!over && !(old && passed)) break;
+    published_.remove_oldest();
+    total -= oldest.bytes;
+    TRY(fs_.remove(oldest.file));
+    // One by one, so that a crash leaves no gap in the numbers.
+    TRY(fs_.sync_directory(directory_));
+  }
+  return {};
+}
+
+// The first segment of a new log; also in place of one that holds no frame and was made for other
+// options.
+Result<Recovered> begin_log(io::Fs& fs, const io::Clock& clock, const std::string& directory,
+                            const LogOptions& options, const std::string& identity) {
+  SegmentHeader header;
+  header.identity = identity;
+  header.number = kFirstSegmentNumber;
+  header.salt = random_number();
+  header.protocol_version = options.protocol_version;
+  header.codec = options.codec;
+  header.created_us = clock.now_us();
+  const SegmentFile file{header.number, directory + "/" + segment_file_name(header.number)};
+  TRY(io::write_file_durably(fs, file.path, encode_segment_header(header)));
+  return recover(fs, directory, options.frame_bytes_max);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Log>> Log::open(io::Fs& fs, const io::Clock& clock,
+                                       const std::string& directory, const LogOptions& options) {
+  TRY(fs.create_directories(directory));
+  TRY(fs.sync_directory(io::parent_path(directory)));
+  TRY_ASSIGN(auto recovered, recover(fs, directory, options.frame_bytes_max));
+  const bool is_new = recovered.segments.empty();
+  const SegmentHeader& header = recovered.last_header;
+  const bool holds_none = !is_new && header.number == kFirstSegmentNumber &&
+                          recovered.state.next_frame == header.before.next_frame;
+  const bool other_options =
+      header.codec != options.codec || header.protocol_version != options.protocol_version;
+  if (is_new || (holds_none && other_options)) {
+    const std::string identity = is_new ? random_identity() : header.identity;
+    TRY_ASSIGN(recovered, begin_log(fs, clock, directory, options, identity));
+  }
+  Segment& last = recovered.segments.back();
+  TRY_ASSIGN(auto writer, SegmentWriter::resume(fs, last.info.file, recovered.last_header,
+                                                last.info.bytes, options.write_buffer_bytes_max));
+  TRY(fs.sync_directory(directory));
+  return std::unique_ptr<Log>(std::make_unique<SegmentedLog>(
+      fs, clock, directory, options, std::move(recovered), std::move(writer)));
+}
+
+}  // namespace pgweir::log
