@@ -39,7 +39,8 @@ class SegmentedLog final : public Log {
         published_(options_.tip_bytes_max, recovered.state, std::move(recovered.segments)) {}
 
   const std::string& identity() const override { return identity_; }
-  Status append(Frame frame) override;
+  using Log::append;
+  Status append(FramePtr frame) override;
   Result<model::Lsn> sync() override;
   model::Position durable_position() const override { return published_.durable().last; }
   model::Lsn durable_end_lsn() const override { return published_.durable().end_lsn; }
@@ -107,18 +108,18 @@ Status SegmentedLog::fail_unless_retryable(const Status& status) {
   return status;
 }
 
-Status SegmentedLog::append(Frame frame) {
+Status SegmentedLog::append(FramePtr frame) {
   if (failed_) return *failed_;
-  TRY(check(frame));
-  if (must_begin_segment(frame.header)) TRY(fail_unless_retryable(begin_segment(frame.header)));
+  const FrameHeader& header = frame->header;
+  TRY(check(*frame));
+  if (must_begin_segment(header)) TRY(fail_unless_retryable(begin_segment(header)));
   const std::uint64_t offset = writer_->bytes();
-  TRY(fail_unless_retryable(writer_->append(frame.header, frame.payload, appended_.next_frame)));
-  if (!current_has_frames()) current_.info.first = frame.header.first;
+  TRY(fail_unless_retryable(writer_->append(header, frame->payload, appended_.next_frame)));
+  if (!current_has_frames()) current_.info.first = header.first;
   add_place(current_, {appended_.next_frame, offset});
-  appended_.advance(frame.header);
-  auto shared = std::make_shared<const Frame>(std::move(frame));
-  if (shared->header.kind == FrameKind::kSchema) schemas_[shared->header.key] = shared;
-  keep_for_tip(std::move(shared));
+  appended_.advance(header);
+  if (header.kind == FrameKind::kSchema) schemas_[header.key] = frame;
+  keep_for_tip(std::move(frame));
   return {};
 }
 

@@ -67,7 +67,8 @@ class Log {
   // Writes a frame; it is durable, and visible to cursors, only once sync() has returned.
   // Requires header.last >= the last frame's. kNoSpace: nothing of the frame remains; append it
   // again when there is room. After kIo the log refuses every further append.
-  virtual Status append(Frame frame) = 0;
+  virtual Status append(FramePtr frame) = 0;
+  Status append(Frame frame) { return append(std::make_shared<const Frame>(std::move(frame))); }
 
   // Makes everything appended durable, then shows it to the cursors. Returns the newest end_lsn
   // that is durable: what may be confirmed to PostgreSQL. kNoSpace: nothing is lost, call it again
