@@ -128,6 +128,10 @@ Result<std::unique_ptr<Database>> Database::open(
   auto all = options;
   all.emplace_back("autoinstall_known_extensions", "false");
   all.emplace_back("autoload_known_extensions", "false");
+  // DuckDB 1.5 plans a prepared statement with the statistics that its tables have at that moment
+  // (ranges of values, "never NULL", sizes of groups) and runs that plan on later contents too: rows
+  // are then missed without an error. Without this pass a plan depends on the catalog alone.
+  all.emplace_back("disabled_optimizers", "statistics_propagation");
   for (const auto& [name, value] : all) {
     if (duckdb_set_config(config, name.c_str(), value.c_str()) != DuckDBSuccess) {
       duckdb_destroy_config(&config);

@@ -64,7 +64,8 @@ class Connection;
 class Database {
  public:
   // `path` "" is a database in memory. `options` are DuckDB's settings at open, by name.
-  // Extensions are never installed or loaded by themselves.
+  // Extensions are never installed or loaded by themselves. Plans do not use table statistics, so
+  // that a prepared statement is right however its tables change later.
   static Result<std::unique_ptr<Database>> open(
       const std::string& path, const std::vector<std::pair<std::string, std::string>>& options);
   ~Database();

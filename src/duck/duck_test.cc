@@ -101,6 +101,26 @@ TEST_F(DuckTest, FailedBodyRollsBack) {
   EXPECT_EQ(answer("SELECT count(*) FROM t"), "1");
 }
 
+TEST_F(DuckTest, PreparedStatementsSeeRowsOutsideTheRangeThatTheyWerePreparedWith) {
+  ASSERT_TRUE(connection_
+                  ->execute("CREATE TABLE t AS SELECT i AS k FROM range(1000) r(i);"
+                            "CREATE TEMP TABLE d AS SELECT i AS k FROM range(3) r(i);"
+                            "CREATE TABLE o (k BIGINT, n BIGINT)")
+                  .ok());
+  auto statement = connection_
+                       ->prepare("INSERT INTO o SELECT t.k, n FROM t JOIN (SELECT k, count(*) AS n "
+                                 "FROM d GROUP BY k HAVING count(*) > 0) AS e ON t.k = e.k")
+                       .value();
+  ASSERT_TRUE(statement->execute().ok());
+  ASSERT_TRUE(connection_
+                  ->execute("DELETE FROM d; DELETE FROM o;"
+                            "INSERT INTO d SELECT i + 100000000000 FROM range(500, 600) r(i);"
+                            "INSERT INTO t SELECT * FROM d")
+                  .ok());
+  ASSERT_TRUE(statement->execute().ok());
+  EXPECT_EQ(answer("SELECT count(*), min(k), max(k) FROM o"), "100|100000000500|100000000599");
+}
+
 TEST_F(DuckTest, InterruptStopsALongQuery) {
   std::thread other([&] {
     for (int i = 0; i < 50; ++i) {
