@@ -22,6 +22,9 @@ inline constexpr const char* kWeightColumn = "pgweir_weight";
 // hash(key column, key column, ...), as DuckDB's hash() gives it.
 inline constexpr const char* kHashColumn = "pgweir_hash";
 
+// Name of the column that tells, inside a store's table, which rows were written together.
+inline constexpr const char* kRunColumn = "pgweir_run";
+
 struct StoreColumn {
   std::string name;
   std::string type;  // DuckDB's text
@@ -30,10 +33,11 @@ struct StoreColumn {
 
 struct StoreSpec {
   std::string name;                   // unique in the database; any text
+  // No name may be kHashColumn, kWeightColumn or kRunColumn.
   std::vector<StoreColumn> columns;
   std::vector<std::uint32_t> key;     // indexes into columns; NULLs are equal to each other
   // Several rows may have one key (a join key, a bag): rows are then told apart by all columns, and
-  // equal rows are counted, not repeated.
+  // equal rows are kept as often as they came. Without key columns every row has the hash 0.
   bool unique = true;
   bool operator==(const StoreSpec&) const = default;
 };
@@ -41,6 +45,9 @@ struct StoreSpec {
 struct StoreOptions {
   std::uint64_t recent_rows_max = 200'000;  // unclustered rows before a part of the store is rewritten
 };
+
+// The schema, in the database, of every physical table. Not for people.
+inline constexpr const char* kInternalSchema = "pgweir_internal";
 
 class Store {
  public:
@@ -58,7 +65,8 @@ class Store {
   virtual const std::string& content_name() const = 0;
 
   // Removes the rows of weight -1 and adds those of weight +1 of `delta_table`, which has the spec's
-  // columns, kHashColumn and kWeightColumn in this order and no row both ways (consolidated).
+  // columns, kHashColumn and kWeightColumn in this order and no row both ways (consolidated; a row
+  // of a store that is not unique may come or go several times, as so many rows of the delta).
   // A row to remove that is not there is kInternal: the store and the delta disagree.
   virtual Status apply(const std::string& delta_table) = 0;
 

@@ -1,0 +1,208 @@
+#include "engine/store.h"
+
+#include <fmt/core.h>
+
+#include <map>
+
+namespace pgweir::engine {
+namespace {
+
+using duck::quote_identifier;
+using duck::quote_literal;
+
+std::string internal(const std::string& name) {
+  return fmt::format("{}.{}", kInternalSchema, quote_identifier(name));
+}
+
+// Everything that a stored table depends on, as text; compared when a store is opened again.
+std::string describe_spec(const StoreSpec& spec) {
+  std::string out = spec.unique ? "unique key(" : "key(";
+  for (const std::uint32_t column : spec.key) out += fmt::format("{} ", column);
+  out += ")";
+  for (const StoreColumn& column : spec.columns)
+    out += fmt::format(" {} {}", quote_identifier(column.name), column.type);
+  return out;
+}
+
+// "prefix.column" of every column of `indexes`, joined.
+std::string column_list(const StoreSpec& spec, const std::string& prefix) {
+  std::string out;
+  for (const StoreColumn& column : spec.columns)
+    out += fmt::format("{}{}{}", out.empty() ? "" : ", ", prefix, quote_identifier(column.name));
+  return out;
+}
+
+std::string hash_expression(const StoreSpec& spec, const std::string& prefix) {
+  if (spec.key.empty()) return "0::UBIGINT";
+  std::string out;
+  for (const std::uint32_t column : spec.key)
+    out += fmt::format("{}{}{}", out.empty() ? "" : ", ", prefix,
+                       quote_identifier(spec.columns[column].name));
+  return fmt::format("hash({})", out);
+}
+
+// The condition that a stored row `s` is the row `d`: same hash and key, or all columns equal.
+std::string same_row(const StoreSpec& spec) {
+  std::string out = fmt::format("s.{0} = d.{0}", kHashColumn);
+  const auto equal = [&](const StoreColumn& column) {
+    out += fmt::format(" AND s.{0} IS NOT DISTINCT FROM d.{0}", quote_identifier(column.name));
+  };
+  if (spec.unique) {
+    for (const std::uint32_t column : spec.key) equal(spec.columns[column]);
+  } else {
+    for (const StoreColumn& column : spec.columns) equal(column);
+  }
+  return out;
+}
+
+Status check_spec(const StoreSpec& spec) {
+  for (const StoreColumn& column : spec.columns) {
+    for (const char* reserved : {kHashColumn, kWeightColumn, kRunColumn}) {
+      if (column.name == reserved)
+        return error(Code::kInvalid, fmt::format("store {} may not have a column named {}",
+                                                 spec.name, reserved));
+    }
+  }
+  return {};
+}
+
+class ClusteredStore : public Store {
+ public:
+  ClusteredStore(duck::Connection& connection, StoreSpec spec, const StoreOptions& options,
+                 std::int64_t id)
+      : connection_(connection),
+        spec_(std::move(spec)),
+        options_(options),
+        table_(internal(fmt::format("s{}", id))),
+        content_(internal(fmt::format("c{}", id))) {}
+
+  Status create() {
+    std::string columns;
+    for (const StoreColumn& column : spec_.columns)
+      columns += fmt::format("{} {}, ", quote_identifier(column.name), column.type);
+    TRY(connection_.execute(fmt::format("CREATE TABLE {} ({}{} UBIGINT, {} UBIGINT)", table_,
+                                        columns, kHashColumn, kRunColumn)));
+    return connection_.execute(fmt::format("CREATE VIEW {} AS SELECT {}, {} FROM {}", content_,
+                                           column_list(spec_, ""), kHashColumn, table_));
+  }
+
+  const StoreSpec& spec() const override { return spec_; }
+  const std::string& content_name() const override { return content_; }
+
+  Status apply(const std::string& delta_table) override {
+    TRY_ASSIGN(Statements* statements, statements_for(delta_table));
+    TRY_ASSIGN(duck::Rows removed, statements->remove->execute());
+    TRY_ASSIGN(duck::Rows wanted, statements->count_removals->execute());
+    const duck::Chunk* chunk = wanted.next();
+    const auto expected = static_cast<std::uint64_t>(chunk->data<std::int64_t>(0)[0]);
+    if (removed.rows_changed() != expected) {
+      return error(Code::kInternal,
+                   fmt::format("store {} removed {} rows where the delta names {}", spec_.name,
+                               removed.rows_changed(), expected));
+    }
+    TRY_ASSIGN(duck::Rows added, statements->add->execute());
+    return {};
+  }
+
+  Status load(const std::string& select) override {
+    TRY(connection_.execute(fmt::format("DELETE FROM {}", table_)));
+    return connection_.execute(fmt::format("INSERT INTO {} SELECT {}, {} AS h, 0 FROM ({}\n) AS t({}) ORDER BY h",
+                                           table_, column_list(spec_, ""), hash_expression(spec_, ""),
+                                           select, column_list(spec_, "")));
+  }
+
+  Status maintain() override { return {}; }
+
+  Result<std::uint64_t> row_count() override {
+    TRY_ASSIGN(const std::int64_t count,
+               connection_.query_int(fmt::format("SELECT count(*) FROM {}", table_)));
+    return static_cast<std::uint64_t>(count);
+  }
+
+ private:
+  // Prepared once for each delta table.
+  struct Statements {
+    std::unique_ptr<duck::Statement> remove;
+    std::unique_ptr<duck::Statement> count_removals;
+    std::unique_ptr<duck::Statement> add;
+  };
+
+  std::string remove_statement(const std::string& delta) const {
+    if (spec_.unique) {
+      return fmt::format("DELETE FROM {} AS s USING (SELECT * FROM {} WHERE {} < 0) AS d WHERE {}",
+                         table_, delta, kWeightColumn, same_row(spec_));
+    }
+    // As many of the equal rows as the delta takes away.
+    const std::string columns = column_list(spec_, "");
+    return fmt::format(
+        "DELETE FROM {0} AS s USING (SELECT rid, h FROM (SELECT s.rowid AS rid, s.{3} AS h, "
+        "row_number() OVER (PARTITION BY d.n) AS place, d.copies FROM {0} AS s JOIN "
+        "(SELECT *, row_number() OVER () AS n FROM (SELECT {1}, {3}, count(*) AS copies FROM {2} "
+        "WHERE {4} < 0 GROUP BY ALL)) AS d ON {5}) WHERE place <= copies) AS gone "
+        "WHERE s.{3} = gone.h AND s.rowid = gone.rid",
+        table_, columns, delta, kHashColumn, kWeightColumn, same_row(spec_));
+  }
+
+  Result<Statements*> statements_for(const std::string& delta) {
+    Statements& statements = statements_[delta];
+    if (statements.add == nullptr) {
+      TRY_ASSIGN(statements.remove, connection_.prepare(remove_statement(delta)));
+      TRY_ASSIGN(statements.count_removals,
+                 connection_.prepare(fmt::format("SELECT count(*) FROM {} WHERE {} < 0", delta,
+                                                 kWeightColumn)));
+      TRY_ASSIGN(statements.add,
+                 connection_.prepare(fmt::format("INSERT INTO {} SELECT {}, {}, 0 FROM {} WHERE {} > 0",
+                                                 table_, column_list(spec_, ""), kHashColumn, delta,
+                                                 kWeightColumn)));
+    }
+    return &statements;
+  }
+
+  duck::Connection& connection_;
+  const StoreSpec spec_;
+  const StoreOptions options_;
+  const std::string table_;
+  const std::string content_;
+  std::map<std::string, Statements> statements_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> Store::open(duck::Connection& connection, const StoreSpec& spec,
+                                           const StoreOptions& options) {
+  TRY(check_spec(spec));
+  TRY(connection.execute(fmt::format("CREATE SCHEMA IF NOT EXISTS {}", kInternalSchema)));
+  TRY(connection.execute(fmt::format(
+      "CREATE TABLE IF NOT EXISTS {} (id BIGINT, name VARCHAR, spec VARCHAR)", internal("stores"))));
+  TRY_ASSIGN(const duck::TextRows found,
+             connection.query_texts(fmt::format("SELECT id, spec FROM {} WHERE name = {}",
+                                                internal("stores"), quote_literal(spec.name))));
+  const std::string text = describe_spec(spec);
+  if (!found.rows.empty()) {
+    if (found.rows[0][1] != text) {
+      return error(Code::kCorruption, fmt::format("store {} has another shape", spec.name),
+                   fmt::format("found {}; expected {}", found.rows[0][1].value_or(""), text));
+    }
+    return std::unique_ptr<Store>(std::make_unique<ClusteredStore>(
+        connection, spec, options, std::stoll(found.rows[0][0].value_or("0"))));
+  }
+  TRY_ASSIGN(const std::int64_t id,
+             connection.query_int(fmt::format("SELECT coalesce(max(id), 0) + 1 FROM {}",
+                                              internal("stores"))));
+  TRY(connection.execute(fmt::format("INSERT INTO {} VALUES ({}, {}, {})", internal("stores"), id,
+                                     quote_literal(spec.name), quote_literal(text))));
+  auto store = std::make_unique<ClusteredStore>(connection, spec, options, id);
+  TRY(store->create());
+  return std::unique_ptr<Store>(std::move(store));
+}
+
+Status Store::drop(duck::Connection& connection, const std::string& name) {
+  TRY_ASSIGN(const std::int64_t id,
+             connection.query_int(fmt::format("SELECT id FROM {} WHERE name = {}",
+                                              internal("stores"), quote_literal(name))));
+  TRY(connection.execute(fmt::format("DROP VIEW {}", internal(fmt::format("c{}", id)))));
+  TRY(connection.execute(fmt::format("DROP TABLE {}", internal(fmt::format("s{}", id)))));
+  return connection.execute(fmt::format("DELETE FROM {} WHERE id = {}", internal("stores"), id));
+}
+
+}  // namespace pgweir::engine

@@ -1,0 +1,93 @@
+// A store holds exactly what its deltas add up to.
+#include "engine/store.h"
+
+#include <gtest/gtest.h>
+
+#include <fmt/core.h>
+
+namespace pgweir::engine {
+
+class StoreTest : public testing::Test {
+ protected:
+  void open(const StoreSpec& spec) {
+    ASSERT_TRUE(connection_->execute("CREATE TEMP TABLE IF NOT EXISTS delta (k INTEGER, v VARCHAR, "
+                                     "pgweir_hash UBIGINT, pgweir_weight TINYINT)")
+                    .ok());
+    auto store = Store::open(*connection_, spec);
+    ASSERT_TRUE(store.ok()) << store.error().text();
+    store_ = std::move(store).value();
+  }
+
+  // Applies "(-1, 1, 'a'), (1, 1, 'b')": weight, key, value. Returns the content, or the error.
+  std::string apply(const std::string& rows) {
+    const std::string hash = store_->spec().unique ? "hash(k)" : "hash(k)";
+    EXPECT_TRUE(connection_->execute("DELETE FROM temp.delta").ok());
+    const Status filled = connection_->execute(
+        fmt::format("INSERT INTO temp.delta SELECT k, v, {}, w FROM (VALUES {}) AS t(w, k, v)", hash, rows));
+    EXPECT_TRUE(filled.ok()) << filled.error().text();
+    const Status status = duck::in_transaction(*connection_, [&]() -> Status {
+      TRY(store_->apply("temp.delta"));
+      return store_->maintain();
+    });
+    return status.ok() ? content() : status.error().message;
+  }
+
+  std::string content() {
+    const auto rows = connection_->query_texts(
+        fmt::format("SELECT k, v FROM {} ORDER BY ALL", store_->content_name()));
+    EXPECT_TRUE(rows.ok()) << rows.error().text();
+    std::string out;
+    for (const duck::TextRow& row : rows->rows)
+      out += fmt::format("{}{}={}", out.empty() ? "" : " ", row[0].value_or("NULL"), row[1].value_or("NULL"));
+    return out;
+  }
+
+  const StoreSpec keyed_{.name = "a \"keyed\" one", .columns = {{"k", "INTEGER"}, {"v", "VARCHAR"}}, .key = {0}};
+  const StoreSpec bag_{.name = "bag", .columns = {{"k", "INTEGER"}, {"v", "VARCHAR"}}, .key = {0}, .unique = false};
+  std::unique_ptr<duck::Database> database_ = duck::Database::open("", {{"threads", "2"}}).value();
+  std::unique_ptr<duck::Connection> connection_ = database_->connect().value();
+  std::unique_ptr<Store> store_;
+};
+
+TEST_F(StoreTest, RowsComeChangeAndGo) {
+  open(keyed_);
+  EXPECT_EQ(apply("(1, 1, 'a'), (1, 2, 'b'), (1, NULL, 'n')"), "1=a 2=b NULL=n");
+  EXPECT_EQ(apply("(-1, 1, 'a'), (1, 1, 'c'), (-1, NULL, 'n')"), "1=c 2=b");
+  EXPECT_EQ(apply("(-1, 1, 'c'), (-1, 2, 'b')"), "");
+}
+
+TEST_F(StoreTest, ARowThatIsNotThereCannotGo) {
+  open(keyed_);
+  EXPECT_EQ(apply("(-1, 1, 'a')"), "store a \"keyed\" one removed 0 rows where the delta names 1");
+}
+
+TEST_F(StoreTest, EqualRowsAreCounted) {
+  open(bag_);
+  EXPECT_EQ(apply("(1, 1, 'a'), (1, 1, 'a'), (1, 1, 'a'), (1, 1, 'b'), (1, 2, NULL)"),
+            "1=a 1=a 1=a 1=b 2=NULL");
+  EXPECT_EQ(apply("(-1, 1, 'a'), (-1, 1, 'a'), (-1, 2, NULL)"), "1=a 1=b");
+}
+
+TEST_F(StoreTest, LoadReplacesEverything) {
+  open(keyed_);
+  apply("(1, 1, 'a')");
+  ASSERT_TRUE(store_->load("SELECT range::INTEGER, 'x' FROM range(3)").ok());
+  EXPECT_EQ(content(), "0=x 1=x 2=x");
+  EXPECT_EQ(apply("(-1, 1, 'x')"), "0=x 2=x");
+  EXPECT_EQ(store_->row_count().value(), 2u);
+}
+
+TEST_F(StoreTest, ReopensWithTheSameShapeOnly) {
+  open(keyed_);
+  apply("(1, 1, 'a')");
+  open(keyed_);
+  EXPECT_EQ(content(), "1=a");
+  StoreSpec other = keyed_;
+  other.columns[1].type = "BLOB";
+  EXPECT_EQ(Store::open(*connection_, other).error().code, Code::kCorruption);
+  ASSERT_TRUE(Store::drop(*connection_, keyed_.name).ok());
+  open(keyed_);
+  EXPECT_EQ(content(), "");
+}
+
+}  // namespace pgweir::engine
