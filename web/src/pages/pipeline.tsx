@@ -1,0 +1,236 @@
+// Is it running, is it up to date, and if not, what to do.
+
+import type { ComponentChildren, JSX } from 'preact';
+import { statusError, refreshStatus, samples, serverNow, status } from '../lib/status_feed';
+import { ago, bytes, count, duration, kUnknown, moment, parseTime, plural, rate, toNumber } from '../lib/format';
+import { parseLsn } from '../lib/lsn';
+import { followerState, headline, kBehindMs, problems, slowest } from '../lib/words';
+import type { Follower, Status } from '../lib/types';
+import { lostAt } from '../lib/client';
+import { Chip, Empty, ErrorBox, Facts, Skeleton, SnapshotProgress, Sparkline } from '../ui/parts';
+
+function Headline(props: { now: Status }): JSX.Element {
+  const { tone, title, detail } = headline(props.now);
+  const { snapshot } = props.now.source;
+  return (
+    <div class={`headline tone-${tone}`}>
+      <span class="dot" aria-hidden="true" />
+      <div>
+        <h1 data-testid="headline">{title}</h1>
+        <p data-testid="headline-detail">{detail}</p>
+        {snapshot?.state === 'running' && <SnapshotProgress snapshot={snapshot} />}
+      </div>
+    </div>
+  );
+}
+
+function Problems(props: { now: Status }): JSX.Element | null {
+  const found = problems(props.now);
+  if (found.length === 0) return null;
+  return (
+    <section aria-labelledby="problems-title">
+      <h2 id="problems-title">{plural(found.length, 'thing')} to look at</h2>
+      <ul class="problems">
+        {found.map((one) => (
+          <li key={one.what} class={`notice tone-${one.tone}`}>
+            <p class="notice-title">{one.what}</p>
+            <p class="prose">{one.todo}</p>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Tile(props: {
+  name: string;
+  value: string;
+  unit?: string;
+  note: ComponentChildren;
+  line?: readonly number[];
+}): JSX.Element {
+  return (
+    <div class="tile">
+      <dt>{props.name}</dt>
+      <dd>
+        <p class="tile-value">
+          {props.value} {props.unit && <span class="tile-unit">{props.unit}</span>}
+        </p>
+        <p class="tile-note">{props.note}</p>
+        {props.line && <Sparkline values={props.line} length={120} />}
+      </dd>
+    </div>
+  );
+}
+
+function Tiles(props: { now: Status }): JSX.Element {
+  const { source, log, rates } = props.now;
+  const last = slowest(props.now);
+  const history = samples.value;
+  return (
+    <dl class="tiles">
+      <Tile
+        name="Arriving now"
+        value={rate(rates?.changes_per_second)}
+        unit="changes/s"
+        note={`${bytes(rates?.bytes_per_second)}/s`}
+        line={history.map((one) => one.changes_per_second)}
+      />
+      <Tile
+        name="Furthest behind"
+        value={last ? duration(last.lag_ms) : kUnknown}
+        note={last ? `${last.name}, ${bytes(last.lag_bytes)} to do` : 'No follower is running'}
+        line={history.map((one) => one.lag_ms)}
+      />
+      <Tile
+        name="WAL kept by PostgreSQL"
+        value={bytes(source.retained_wal_bytes)}
+        note={source.wal_status ? `for slot ${source.slot ?? ''}, ${source.wal_status}` : `for slot ${source.slot ?? kUnknown}`}
+      />
+      <Tile
+        name="Log on disk"
+        value={bytes(log?.bytes)}
+        note={`${plural(log?.segments ?? null, 'segment')}, ${bytes(log?.free_disk_bytes)} free`}
+      />
+    </dl>
+  );
+}
+
+/** How far one position is before another, or a dash when either is not known. */
+function gap(ahead: string | null | undefined, behind: string | null | undefined): string {
+  const far = parseLsn(ahead);
+  const near = parseLsn(behind);
+  if (far === null || near === null) return '';
+  return far <= near ? '' : `${bytes((far - near).toString())} behind`;
+}
+
+function Lsn(props: { at: string | null | undefined; note?: string }): JSX.Element {
+  return (
+    <>
+      <span class="lsn">{props.at || kUnknown}</span>
+      {props.note && <span class="muted"> {props.note}</span>}
+    </>
+  );
+}
+
+function SourceCard(props: { now: Status }): JSX.Element {
+  const { source } = props.now;
+  const commit = parseTime(source.last_commit_time);
+  const now = serverNow();
+  const place = [source.database, source.host].filter(Boolean).join(' on ');
+  return (
+    <section class="card" aria-labelledby="source-title">
+      <h3 id="source-title">
+        Source <span class="card-name">{source.name}</span>
+      </h3>
+      <p class="muted">
+        PostgreSQL {source.server_version ?? ''} {place && `· ${place}`}
+      </p>
+      <Facts
+        rows={[
+          ['Server is at', <Lsn at={source.server_lsn} />],
+          ['Received up to', <Lsn at={source.received_lsn} note={gap(source.server_lsn, source.received_lsn)} />],
+          ['Confirmed up to', <Lsn at={source.confirmed_lsn} note={gap(source.server_lsn, source.confirmed_lsn)} />],
+          ['Last commit', commit === null ? 'none yet' : `${moment(commit, now)} (${ago(commit, now)})`],
+          ['Slot', `${source.slot ?? kUnknown}${source.slot_active === false ? ', not read' : ''}`],
+          ['Publication', source.publication ?? kUnknown],
+          ['Tables captured', count(source.tables)],
+        ]}
+      />
+    </section>
+  );
+}
+
+function LogCard(props: { now: Status }): JSX.Element {
+  const { log, source } = props.now;
+  const oldest = parseTime(log?.oldest_time);
+  return (
+    <section class="card" aria-labelledby="log-title">
+      <h3 id="log-title">Log</h3>
+      <p class="muted">Durable before PostgreSQL is told so</p>
+      <Facts
+        rows={[
+          ['Written up to', <Lsn at={log?.last_lsn} note={gap(source.received_lsn, log?.last_lsn)} />],
+          ['Reaches back to', <Lsn at={log?.first_lsn} />],
+          ['Oldest change', oldest === null ? 'none yet' : moment(oldest, serverNow())],
+          ['Size', `${bytes(log?.bytes)} in ${plural(log?.segments ?? null, 'segment')}`],
+          ['Free on its disk', bytes(log?.free_disk_bytes)],
+        ]}
+      />
+    </section>
+  );
+}
+
+function FollowerRow(props: { follower: Follower }): JSX.Element {
+  const { follower } = props;
+  const { text, tone } = followerState(follower.state);
+  const late = (toNumber(follower.lag_ms) ?? 0) > kBehindMs;
+  return (
+    <li>
+      <div class="follower-head">
+        <b>{follower.name}</b>
+        {follower.kind !== follower.name && <span class="muted">{follower.kind}</span>}
+        <Chip tone={late && tone === 'good' ? 'warn' : tone}>{text}</Chip>
+      </div>
+      <Facts
+        rows={[
+          ['At', <Lsn at={follower.position} />],
+          ['Behind', `${duration(follower.lag_ms)}, ${bytes(follower.lag_bytes)}`],
+        ]}
+      />
+    </li>
+  );
+}
+
+function Followers(props: { now: Status }): JSX.Element {
+  const followers = props.now.followers ?? [];
+  return (
+    <section class="card" aria-labelledby="followers-title">
+      <h3 id="followers-title">
+        Followers <span class="card-name">{count(followers.length)}</span>
+      </h3>
+      <p class="muted">Each reads the log at its own pace</p>
+      {followers.length === 0 && <p>None is configured: changes are only kept in the log.</p>}
+      <ul class="followers">
+        {followers.map((one) => (
+          <FollowerRow key={one.name} follower={one} />
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+export function PipelinePage(): JSX.Element {
+  const now = status.value;
+  const error = statusError.value;
+  if (!now) {
+    return (
+      <>
+        <h1 class="hidden">Pipeline</h1>
+        {lostAt.value !== null ? (
+          <Empty title="Nothing to show until the server answers again." />
+        ) : error ? (
+          <ErrorBox error={error} retry={refreshStatus} />
+        ) : (
+          <Skeleton label="Asking for the state of the pipeline" lines={9} />
+        )}
+      </>
+    );
+  }
+  return (
+    <>
+      {error && <ErrorBox error={error} retry={refreshStatus} />}
+      <Headline now={now} />
+      <Problems now={now} />
+      <Tiles now={now} />
+      <h2 class="hidden">From the source to the followers</h2>
+      <div class="flow">
+        <SourceCard now={now} />
+        <span class="flow-arrow" aria-hidden="true" />
+        <LogCard now={now} />
+        <span class="flow-arrow" aria-hidden="true" />
+        <Followers now={now} />
+      </div>
+    </>
+  );
+}

@@ -1,0 +1,289 @@
+// The views: a list, and one of them as a table that lives.
+
+import type { JSX } from 'preact';
+import { useMemo } from 'preact/hooks';
+import { follow, go, linkTo, url } from '../lib/app_state';
+import { compact, count, isNumericType, isTimeType, parseTime, plural, toNumber } from '../lib/format';
+import { usePoll } from '../lib/poll';
+import type { Column, Rows, View } from '../lib/types';
+import { strategyOf, trueAt, viewState } from '../lib/words';
+import { Chart, Legend } from '../ui/chart';
+import type { ChartSeries } from '../ui/chart';
+import { DataTable } from '../ui/data_table';
+import { Chip, Choice, Empty, Loaded, Notice, SqlText, Toggle } from '../ui/parts';
+
+const kListMs = 3_000;
+const kRowsMs = 1_000;
+const kChartPoints = 500;
+const kMaxLines = 6;
+const pageSizes = ['50', '100', '500'] as const;
+
+function ViewList(props: { views: readonly View[]; chosen: string }): JSX.Element {
+  return (
+    <nav class="list card" aria-label="Views">
+      <ul>
+        {props.views.map((view) => {
+          const { text, tone } = viewState(view.state);
+          return (
+            <li key={view.name}>
+              <a
+                href={linkTo({ view: view.name })}
+                onClick={follow({ view: view.name })}
+                aria-current={view.name === props.chosen ? 'true' : undefined}
+              >
+                <span class="list-name">{view.name}</span>
+                <span class="list-count">{plural(view.rows, 'row')}</span>
+                <span class="list-note">{strategyOf(view.strategy).text}</span>
+                <Chip tone={tone}>{text}</Chip>
+              </a>
+            </li>
+          );
+        })}
+      </ul>
+    </nav>
+  );
+}
+
+/** A view with a time and a few numbers can be drawn: its time column and its number columns. */
+function chartColumns(columns: readonly Column[]): { time: number; numbers: number[] } | null {
+  const time = columns.findIndex((column) => isTimeType(column.type));
+  const numbers = columns.flatMap((column, index) => (isNumericType(column.type) ? [index] : []));
+  const others = columns.length - numbers.length - 1;
+  return time < 0 || others > 0 || numbers.length === 0 || numbers.length > kMaxLines ? null : { time, numbers };
+}
+
+function ViewChart(props: { data: Rows; name: string }): JSX.Element {
+  const { data } = props;
+  const drawn = useMemo(() => {
+    const found = chartColumns(data.columns);
+    if (!found) return null;
+    const points = data.rows
+      .map((row) => ({ at: parseTime(String(row[found.time])), row }))
+      .filter((point): point is { at: number; row: Rows['rows'][number] } => point.at !== null)
+      .sort((a, b) => a.at - b.at);
+    const series = found.numbers.map((column, index): ChartSeries => ({
+      key: data.columns[column]?.name ?? '',
+      label: data.columns[column]?.name ?? '',
+      color: `--series-${index + 1}`,
+      values: points.map(({ row }) => toNumber(row[column] as string | number | null)),
+    }));
+    return { times: points.map(({ at }) => at), series };
+  }, [data]);
+  if (!drawn || drawn.times.length < 2) return <Empty title="A chart needs at least two rows with a time." />;
+  const latest = (one: ChartSeries): string => count(one.values[one.values.length - 1] ?? null);
+  return (
+    <>
+      <Legend series={drawn.series} total={latest} />
+      <Chart
+        label={`${props.name} over time, ${plural(drawn.times.length, 'row')}.`}
+        kind="lines"
+        times={drawn.times}
+        step={0}
+        series={drawn.series}
+        format={(value) => value.toLocaleString('en-US', { maximumFractionDigits: 6 })}
+        axis={compact}
+        height={320}
+      />
+    </>
+  );
+}
+
+function Pager(props: { total: number | null; shown: number }): JSX.Element | null {
+  const { offset, limit } = url.value;
+  const { total, shown } = props;
+  const more = total === null ? shown === limit : offset + shown < total;
+  if (offset === 0 && !more && limit === 50) return null;
+  const to = (next: number): void => go({ offset: Math.max(0, next) }, 'replace');
+  return (
+    <div class="pager">
+      <button type="button" class="button" disabled={offset === 0} onClick={() => to(0)}>
+        First
+      </button>
+      <button type="button" class="button" disabled={offset === 0} onClick={() => to(offset - limit)}>
+        Previous
+      </button>
+      <span>
+        {shown === 0 ? 'none' : `${count(offset + 1)} – ${count(offset + shown)}`}
+        {total !== null && ` of ${count(total)}`}
+      </span>
+      <button type="button" class="button" disabled={!more} onClick={() => to(offset + limit)}>
+        Next
+      </button>
+      <label class="field">
+        <span>Rows a page</span>
+        <select
+          value={String(limit)}
+          onChange={(event) => go({ limit: Number(event.currentTarget.value), offset: 0 }, 'replace')}
+        >
+          {[...new Set([...pageSizes, String(limit)])].map((size) => (
+            <option key={size} value={size}>
+              {size}
+            </option>
+          ))}
+        </select>
+      </label>
+    </div>
+  );
+}
+
+/** A view of one row, like a check that must read 0, is shown large. */
+function Figures(props: { data: Rows }): JSX.Element | null {
+  const { columns, rows, total } = props.data;
+  const row = rows[0];
+  if (toNumber(total) !== 1 || !row || columns.length > 4) return null;
+  return (
+    <dl class="figures">
+      {columns.map((column, index) => (
+        <div key={column.name}>
+          <dt>{column.name}</dt>
+          <dd>{row[index] === null ? 'NULL' : String(row[index])}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function LiveRows(props: { view: View }): JSX.Element {
+  const { view } = props;
+  const { order, offset, limit, live } = url.value;
+  const drawable = chartColumns(view.columns);
+  const as = drawable ? url.value.as : 'table';
+  const timeColumn = drawable ? (view.columns[drawable.time]?.name ?? '') : '';
+  const query = new URLSearchParams(
+    as === 'chart'
+      ? { limit: String(kChartPoints), order: `-${timeColumn}` }
+      : { limit: String(limit), offset: String(offset), ...(order ? { order } : {}) },
+  );
+  const path = `/api/v1/views/${encodeURIComponent(view.name)}/rows?${query}`;
+  const rows = usePoll<Rows>(`${view.name} ${as}`, path, live ? kRowsMs : null);
+  return (
+    <section class="card" aria-labelledby="rows-title">
+      <div class="card-head">
+        <h3 id="rows-title">{rows.data ? plural(rows.data.total ?? view.rows, 'row') : 'Rows'}</h3>
+        <p class="as-of" data-testid="view-position">
+          {rows.data ? trueAt(rows.data.position, rows.data.time) : ''}
+        </p>
+        {drawable && (
+          <Choice
+            legend="Shown as"
+            name="as"
+            value={as}
+            options={[['table', 'Table'], ['chart', 'Chart']]}
+            choose={(next) => go({ as: next })}
+          />
+        )}
+        <Toggle on={live} set={(on) => go({ live: on }, 'replace')}>
+          Live
+        </Toggle>
+      </div>
+      <Loaded from={rows} label="Reading rows" lines={8}>
+        {(data) =>
+          as === 'chart' ? (
+            <ViewChart data={data} name={view.name} />
+          ) : (
+            <>
+              <Figures data={data} />
+              {data.rows.length === 0 && offset === 0 ? (
+                <Empty title="No rows.">
+                  <p class="prose">At this position the SQL of the view has an empty result.</p>
+                </Empty>
+              ) : (
+                <DataTable
+                  label={`Rows of ${view.name}`}
+                  subject={`${view.name} ${order} ${offset} ${limit}`}
+                  columns={data.columns}
+                  rows={data.rows}
+                  flash
+                  order={order}
+                  sort={(next) => go({ order: next, offset: 0 }, 'replace')}
+                />
+              )}
+              <Pager total={toNumber(data.total)} shown={data.rows.length} />
+            </>
+          )
+        }
+      </Loaded>
+    </section>
+  );
+}
+
+function ViewDetail(props: { view: View }): JSX.Element {
+  const { view } = props;
+  const { text, tone } = viewState(view.state);
+  const strategy = strategyOf(view.strategy);
+  return (
+    <div class="detail">
+      <div class="detail-head">
+        <h2>{view.name}</h2>
+        <Chip tone={tone}>{text}</Chip>
+        <a
+          class="button"
+          href={linkTo({ page: 'sql', sql: `SELECT * FROM ${view.name} LIMIT 100` })}
+          onClick={follow({ page: 'sql', sql: `SELECT * FROM ${view.name} LIMIT 100` })}
+        >
+          Query it
+        </a>
+      </div>
+      {view.error && (
+        <Notice tone="bad" title={view.error} alert>
+          <p class="prose">The other views go on. Correct the SQL in the configuration and start pgweir again.</p>
+        </Notice>
+      )}
+      {view.state === 'building' && (
+        <Notice tone="busy" title="This view is being built from its tables.">
+          <p class="prose">Its rows appear when it is complete.</p>
+        </Notice>
+      )}
+      {view.state !== 'failed' && <LiveRows view={view} />}
+      <section class="card" aria-labelledby="definition-title">
+        <h3 id="definition-title">Definition</h3>
+        <SqlText sql={view.sql} label={`SQL of ${view.name}`} />
+        <p class="prose">
+          Kept by <b>{strategy.text}</b>. {strategy.meaning} {view.reason}
+        </p>
+        {view.mode && <p class="muted">Output mode: {view.mode}</p>}
+      </section>
+    </div>
+  );
+}
+
+export function ViewsPage(): JSX.Element {
+  const views = usePoll<{ views: View[] }>('views', '/api/v1/views', kListMs);
+  return (
+    <>
+      <h1>Views</h1>
+      <Loaded from={views} label="Reading the list of views" lines={6}>
+        {(data) => {
+          const name = url.value.view || data.views[0]?.name || '';
+          const view = data.views.find((one) => one.name === name);
+          if (data.views.length === 0) {
+            return (
+              <Empty title="No views yet.">
+                <p class="prose">
+                  A view is a SELECT whose result is kept right as rows change. Write one under “views” in the
+                  configuration:
+                </p>
+                <SqlText
+                  label="Example"
+                  sql={'views:\n  balance: SELECT account_id, sum(amount) AS balance FROM entries GROUP BY 1'}
+                />
+              </Empty>
+            );
+          }
+          return (
+            <div class="split">
+              <ViewList views={data.views} chosen={name} />
+              {view ? (
+                <ViewDetail key={view.name} view={view} />
+              ) : (
+                <Empty title={`There is no view ${name}.`}>
+                  <p class="prose">It may have been renamed or taken out of the configuration. Choose one of the list.</p>
+                </Empty>
+              )}
+            </div>
+          );
+        }}
+      </Loaded>
+    </>
+  );
+}
