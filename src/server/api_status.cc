@@ -1,0 +1,141 @@
+// Status, tables and views as JSON.
+#include "server/api_internal.h"
+#include "server/names.h"
+#include "server/rows.h"
+
+namespace pgweir::server {
+namespace {
+
+void write_source(JsonWriter& json, const SourceStatus& source) {
+  json.key("source").begin_object();
+  json.key("name").string(source.name);
+  json.key("database").string(source.database);
+  json.key("host").string(source.host);
+  json.key("server_version").string(source.server_version);
+  json.key("slot").string(source.slot);
+  json.key("publication").string(source.publication);
+  json.key("slot_active").boolean(source.slot_active);
+  json.key("retained_wal_bytes").optional_integer(source.retained_wal_bytes);
+  json.key("wal_status").optional_string(source.wal_status);
+  json.key("received_lsn");
+  write_lsn(json, source.received_lsn);
+  json.key("confirmed_lsn");
+  write_lsn(json, source.confirmed_lsn);
+  json.key("server_lsn");
+  write_lsn(json, source.server_lsn);
+  json.key("last_commit_time");
+  write_time(json, source.last_commit_time);
+  json.key("tables").integer(source.tables);
+  const SnapshotProgress& snapshot = source.snapshot;
+  json.key("snapshot").begin_object();
+  json.key("state").string(name_of(snapshot.state));
+  json.key("rows").integer(snapshot.rows);
+  json.key("tables_done").integer(snapshot.tables_done);
+  json.key("tables_total").integer(snapshot.tables_total);
+  json.end_object().end_object();
+}
+
+void write_log(JsonWriter& json, const LogStatus& log) {
+  json.key("log").begin_object();
+  json.key("bytes").integer(log.bytes);
+  json.key("segments").integer(log.segments);
+  json.key("oldest_time");
+  write_time(json, log.oldest_time);
+  json.key("first_lsn");
+  write_lsn(json, log.first_lsn);
+  json.key("last_lsn");
+  write_lsn(json, log.last_lsn);
+  json.key("free_disk_bytes").optional_integer(log.free_disk_bytes);
+  json.end_object();
+}
+
+void write_follower(JsonWriter& json, const FollowerStatus& follower) {
+  json.begin_object();
+  json.key("name").string(follower.name);
+  json.key("kind").string(follower.kind);
+  json.key("state").string(name_of(follower.state));
+  json.key("position");
+  write_lsn(json, follower.position);
+  json.key("lag_bytes").integer(follower.lag_bytes);
+  json.key("lag_ms").optional_integer(follower.lag_ms);
+  json.key("error").optional_string(follower.error);
+  json.end_object();
+}
+
+void write_table(JsonWriter& json, const TableInfo& table) {
+  json.begin_object();
+  json.key("schema").string(table.schema);
+  json.key("name").string(table.name);
+  json.key("columns").begin_array();
+  for (const TableColumn& column : table.columns) {
+    json.begin_object().key("name").string(column.name).key("type").string(column.type);
+    json.key("key").boolean(column.key).end_object();
+  }
+  json.end_array();
+  json.key("mirrored").boolean(table.mirrored);
+  json.key("rows").optional_integer(table.rows);
+  json.key("bytes").optional_integer(table.bytes);
+  json.key("inserts").integer(table.inserts);
+  json.key("updates").integer(table.updates);
+  json.key("deletes").integer(table.deletes);
+  json.key("truncates").integer(table.truncates);
+  json.key("reads").integer(table.reads);
+  json.key("last_change");
+  write_time(json, table.last_change);
+  json.key("error").optional_string(table.error);
+  json.end_object();
+}
+
+}  // namespace
+
+void write_status(JsonWriter& json, const StatusReport& status, TimeUs now) {
+  json.begin_object();
+  json.key("state").string(name_of(status.state));
+  json.key("message").string(status.message);
+  json.key("time").string(format_time(now));
+  json.key("version").string(status.version);
+  write_source(json, status.source);
+  write_log(json, status.log);
+  json.key("followers").begin_array();
+  for (const FollowerStatus& follower : status.followers) write_follower(json, follower);
+  json.end_array();
+  json.key("rates").begin_object();
+  json.key("changes_per_second").number(status.rates.changes_per_second);
+  json.key("bytes_per_second").number(status.rates.bytes_per_second);
+  json.end_object();
+  json.key("findings").begin_array();
+  for (const Finding& finding : status.findings) {
+    json.begin_object();
+    json.key("severity").string(name_of(finding.severity));
+    json.key("subject").string(finding.subject);
+    json.key("message").string(finding.message);
+    json.key("hint").string(finding.hint);
+    json.end_object();
+  }
+  json.end_array().end_object();
+}
+
+void write_tables(JsonWriter& json, const std::vector<TableInfo>& tables) {
+  json.begin_object().key("tables").begin_array();
+  for (const TableInfo& table : tables) write_table(json, table);
+  json.end_array().end_object();
+}
+
+void write_view(JsonWriter& json, const ViewInfo& view) {
+  json.begin_object();
+  json.key("name").string(view.name);
+  json.key("sql").string(view.sql);
+  json.key("strategy").string(view.strategy);
+  json.key("reason").string(view.reason);
+  json.key("mode").string(view.mode);
+  json.key("columns");
+  write_columns(json, view.columns);
+  json.key("rows").optional_integer(view.rows);
+  json.key("state").string(name_of(view.state));
+  json.key("error").optional_string(view.error);
+  json.key("position");
+  write_lsn(json, view.position);
+  json.end_object();
+}
+
+}  // namespace pgweir::server

@@ -1,0 +1,181 @@
+// A Backend with made-up answers, for the tests of this folder: the bank of two tables and a view
+// that docs/http_api.md shows.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <mutex>
+
+#include "server/backend.h"
+#include "server/rows.h"
+
+namespace pgweir::server {
+
+class FakeBackend final : public Backend {
+ public:
+  StatusReport status() override;
+  Readiness readiness() override {
+    std::lock_guard lock(mutex_);
+    return readiness_;
+  }
+  std::vector<TableInfo> tables() override;
+  std::vector<ViewInfo> views() override;
+  Result<RowsAnswer> view_rows(const std::string& name, const RowsRequest& request) override;
+  Result<SqlAnswer> sql(const SqlRequest& request) override;
+  Result<ActivityAnswer> activity(const ActivityRequest& request) override;
+  Result<std::unique_ptr<Subscription>> tail(const TailRequest& request,
+                                             std::shared_ptr<EventSink> sink) override;
+  std::vector<MetricFamily> metrics() override {
+    return {{"pgweir_engine_batches_total", "Batches", MetricKind::kCounter, {{{}, 7}}}};
+  }
+
+  void set_readiness(Readiness readiness) {
+    std::lock_guard lock(mutex_);
+    readiness_ = std::move(readiness);
+  }
+  // What the calls were asked last.
+  RowsRequest last_rows;
+  SqlRequest last_sql;
+  ActivityRequest last_activity;
+  TailRequest last_tail;
+  std::function<Result<SqlAnswer>(const SqlRequest&)> on_sql;  // instead of the usual answer
+  std::weak_ptr<EventSink> last_sink;
+  std::atomic<int> subscriptions{0};
+
+ private:
+  std::mutex mutex_;
+  Readiness readiness_{true, {}};
+};
+
+inline constexpr model::Lsn kFakeLsn{0x16B3748};
+inline constexpr TimeUs kFakeTime = 1'795'269'600'000'000;  // 2026-11-21T14:00:00Z
+
+inline StatusReport FakeBackend::status() {
+  StatusReport out;
+  out.state = PipelineState::kStreaming;
+  out.message = "streaming from bank on 127.0.0.1:5432";
+  out.version = "0.1.0";
+  SourceStatus& source = out.source;
+  source.name = "bank";
+  source.database = "bank";
+  source.host = "127.0.0.1:5432";
+  source.server_version = "15.14";
+  source.slot = "pgweir";
+  source.publication = "pgweir";
+  source.slot_active = true;
+  source.retained_wal_bytes = 1024;
+  source.wal_status = "reserved";
+  source.received_lsn = source.confirmed_lsn = source.server_lsn = kFakeLsn;
+  source.last_commit_time = kFakeTime;
+  source.tables = 2;
+  source.snapshot = {SnapshotState::kDone, 1000, 2, 2};
+  out.log = {123'456, 1, kFakeTime, model::Lsn{0x16B0000}, kFakeLsn, 50'000'000'000};
+  out.followers = {
+      {"engine", "engine", FollowerState::kFollowing, kFakeLsn, 0, 3, std::nullopt},
+      {"lake", "parquet", FollowerState::kFailed, kFakeLsn, 4096, std::nullopt, "disk \"full\""}};
+  out.rates = {12.5, 1234};
+  out.findings = {{Severity::kWarning, "table public.visits", "has no primary key",
+                   "add one, or ALTER TABLE public.visits REPLICA IDENTITY FULL"}};
+  return out;
+}
+
+inline std::vector<TableInfo> FakeBackend::tables() {
+  TableInfo accounts{"public", "accounts", {{"id", "bigint", true}, {"owner", "text", false}}};
+  accounts.mirrored = true;
+  accounts.rows = 100;
+  accounts.bytes = 65536;
+  accounts.inserts = 100;
+  accounts.updates = 7;
+  accounts.reads = 100;
+  accounts.last_change = kFakeTime;
+  TableInfo entries{
+      "public", "entries", {{"id", "bigint", true}, {"amount", "numeric(20,2)", false}}};
+  return {accounts, entries};
+}
+
+inline std::vector<ViewInfo> FakeBackend::views() {
+  ViewInfo balance;
+  balance.name = "balance";
+  balance.sql = "SELECT account_id, sum(amount) AS balance FROM entries GROUP BY 1";
+  balance.strategy = "delta";
+  balance.reason = "groups of one table with count and sum";
+  balance.columns = {{"account_id", "BIGINT", CellKind::kInteger},
+                     {"balance", "DECIMAL(38,2)", CellKind::kText}};
+  balance.rows = 100;
+  balance.state = ViewState::kLive;
+  balance.position = kFakeLsn;
+  ViewInfo broken;
+  broken.name = "per/minute";
+  broken.sql = "SELECT 1";
+  broken.strategy = "recompute";
+  broken.state = ViewState::kFailed;
+  broken.error = "a column is gone";
+  return {balance, broken};
+}
+
+inline Result<RowsAnswer> FakeBackend::view_rows(const std::string& name,
+                                                 const RowsRequest& request) {
+  {
+    std::lock_guard lock(mutex_);
+    last_rows = request;
+  }
+  if (name != "balance") return error(Code::kUnavailable, "view '" + name + "' has failed");
+  RowsAnswer out;
+  out.rows.columns = views()[0].columns;
+  for (std::uint64_t i = 0; i < std::min<std::uint64_t>(request.limit, 2); ++i) {
+    out.rows.cells.emplace_back(i == 0 ? "1" : "9007199254740993");
+    out.rows.cells.emplace_back(i == 0 ? std::optional<std::string>("10.50") : std::nullopt);
+  }
+  out.position = kFakeLsn;
+  out.time = kFakeTime;
+  out.total = 100;
+  return out;
+}
+
+inline Result<SqlAnswer> FakeBackend::sql(const SqlRequest& request) {
+  {
+    std::lock_guard lock(mutex_);
+    last_sql = request;
+  }
+  if (on_sql) return on_sql(request);
+  SqlAnswer out;
+  out.rows.columns = {{"n", "BIGINT", CellKind::kInteger}, {"ok", "BOOLEAN", CellKind::kBoolean}};
+  out.rows.cells = {"42", "true"};
+  out.position = kFakeLsn;
+  return out;
+}
+
+inline Result<ActivityAnswer> FakeBackend::activity(const ActivityRequest& request) {
+  {
+    std::lock_guard lock(mutex_);
+    last_activity = request;
+  }
+  ActivityAnswer out;
+  out.buckets = {{kFakeTime, "public.accounts", Operation::kInsert, 12, 3456, 2},
+                 {kFakeTime, "public.accounts", Operation::kUpdate, 1, 99, 1},
+                 {kFakeTime + 3'600'000'000, "public.accounts", Operation::kInsert, 3, 44, 1}};
+  out.position = kFakeLsn;
+  return out;
+}
+
+// Delivers nothing by itself: tests send through last_sink.
+class FakeSubscription final : public Subscription {
+ public:
+  explicit FakeSubscription(FakeBackend& backend) : backend_(backend) { ++backend_.subscriptions; }
+  ~FakeSubscription() override { --backend_.subscriptions; }
+
+ private:
+  FakeBackend& backend_;
+};
+
+inline Result<std::unique_ptr<Subscription>> FakeBackend::tail(const TailRequest& request,
+                                                               std::shared_ptr<EventSink> sink) {
+  if (request.from_lsn && *request.from_lsn < model::Lsn{0x100})
+    return error(Code::kNotFound, "the log begins at 0/16B0000", {}, "begin there");
+  std::lock_guard lock(mutex_);
+  last_tail = request;
+  last_sink = sink;
+  return std::unique_ptr<Subscription>(std::make_unique<FakeSubscription>(*this));
+}
+
+}  // namespace pgweir::server
