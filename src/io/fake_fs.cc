@@ -275,14 +275,17 @@ Status FakeFs::append(std::uint64_t generation, const InodePtr& inode, const std
   return {};
 }
 
+void FakeFs::begin_life() {
+  locks_.clear();
+  if (death_ && operations_ > *death_) death_.reset();
+  ++generation_;
+}
+
 void FakeFs::end_crash() {
   for (auto& [path, inode] : names_) inode->durable = inode->bytes;
   durable_names_ = names_;
   unsynced_names_.clear();
-  locks_.clear();
-  death_.reset();
-  fault_.reset();
-  ++generation_;
+  begin_life();
 }
 
 void FakeFs::crash(std::uint64_t unsynced_bytes_kept) {
@@ -313,10 +316,7 @@ void FakeFs::crash_at_random(unsigned seed) {
 void FakeFs::kill() {
   MutexLock lock(mutex_);
   // Unlike after a crash, what was not synced still is not.
-  locks_.clear();
-  death_.reset();
-  fault_.reset();
-  ++generation_;
+  begin_life();
 }
 
 std::uint64_t FakeFs::operations() const {

@@ -53,7 +53,8 @@ class FakeFs final : public Fs {
   // fails has written half of its bytes.
   void fail_at(std::uint64_t operation, Code code);
   // The process dies at that operation: it and every later one fails with kIo and does nothing (an
-  // append writes half of its bytes) until crash() or kill().
+  // append writes half of its bytes) until crash() or kill(). A crash before it leaves the
+  // appointment.
   void die_at(std::uint64_t operation);
   bool dead() const;
 
@@ -92,6 +93,7 @@ class FakeFs final : public Fs {
   Status append(std::uint64_t generation, const InodePtr& inode, const std::string& path,
                 std::uint64_t offset, std::string_view bytes, std::uint64_t& written);
   void end_crash() REQUIRES(mutex_);
+  void begin_life() REQUIRES(mutex_);
 
   mutable Mutex mutex_;
   Names names_ GUARDED_BY(mutex_);

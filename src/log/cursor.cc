@@ -78,16 +78,26 @@ Result<FramePtr> FileCursor::next_from_file(const Published::Found& found) {
     if (found.place.offset != 0) reader_->seek(found.place.offset, found.place.frame);
   }
   reader_->set_limit(found.bytes);
+  auto frame = read_frame();
+  if (frame.ok()) {
+    ++next_frame_;
+  } else {
+    // So that the next call meets the same fault and does not go on behind it.
+    reader_.reset();
+  }
+  return frame;
+}
+
+Result<FramePtr> FileCursor::read_frame() {
   StoredFrame stored;
-  do {
+  while (true) {
     TRY_ASSIGN(const bool more, reader_->next(stored));
     if (!more)
-      return damage_error(found.path, reader_->frame_offset(),
+      return damage_error(reader_->path(), reader_->frame_offset(),
                           fmt::format("it ends before frame {}", next_frame_));
-  } while (stored.repeated || stored.number < next_frame_);
-  TRY_ASSIGN(FramePtr frame, load(stored));
-  ++next_frame_;
-  return frame;
+    if (!stored.repeated && stored.number == next_frame_) return load(stored);
+    if (stored.repeated) TRY(reader_->check(stored));
+  }
 }
 
 Result<FramePtr> FileCursor::load(const StoredFrame& stored) {

@@ -34,6 +34,8 @@ class FileCursor final : public Log::Cursor {
   Status start(const model::Position& after);
   Status open_segment(const std::string& path);
   Result<FramePtr> next_from_file(const Published::Found& found);
+  // The frame next_frame_, from where the reader stands.
+  Result<FramePtr> read_frame();
   Result<FramePtr> load(const StoredFrame& stored);
 
   io::Fs& fs_;

@@ -1,0 +1,202 @@
+// For tests: a script of one letter a step drives a log over FakeFs, beside a model of what it must
+// hold.
+//
+//   a-z  append a frame with this letter     S  append the next version of a schema: A, B, ...
+//   ^    the epoch rises                     |  sync
+//   !    power loss                          ~  power loss, 5 unsynced bytes of each file are left
+//   *    power loss, any sectors are left    O  kill -9
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+
+#include "io/clock.h"
+#include "io/fake_fs.h"
+#include "log/log.h"
+
+namespace pgweir::log {
+
+inline constexpr const char* kTestDirectory = "data/wal";
+
+// Segments of a few frames, a buffer of a few frames, and a tip of a few frames.
+inline LogOptions small_options() {
+  LogOptions options;
+  options.segment_bytes_max = 2000;
+  options.write_buffer_bytes_max = 700;
+  options.tip_bytes_max = 2000;
+  return options;
+}
+
+inline Frame letter_frame(char letter, const model::Position& position) {
+  Frame frame;
+  frame.header.first = frame.header.last = position;
+  frame.header.end_lsn = model::Lsn{model::value(position.lsn) + 8};
+  frame.header.record_count = 1;
+  frame.header.time_us = 1'700'000'000'000'000;
+  std::string text(1, letter);
+  // Some large, some small; some that compress and some that do not.
+  const auto size = static_cast<unsigned>((letter - 'A') * 53 % 400);
+  for (unsigned i = 0; i < size; ++i)
+    text += static_cast<char>(letter % 2 == 0 ? '.' : (i * 7919u) >> 3);
+  append_record(frame.payload, text);
+  return frame;
+}
+
+inline char letter_of(const Frame& frame) {
+  RecordReader reader(frame.payload);
+  std::string_view record;
+  return reader.next(record) && !record.empty() ? record[0] : '?';
+}
+
+// Calls again after a disk error: one that happens once must do no harm to a reader.
+template <typename Call>
+auto retried(Call call) {
+  auto result = call();
+  if (result.ok()) return result;
+  const Code code = result.error().code;
+  return code == Code::kIo || code == Code::kNoSpace ? call() : std::move(result);
+}
+
+// Everything that a cursor gives; the error text when it fails.
+inline std::string drain(Log::Cursor& cursor) {
+  std::string letters;
+  while (true) {
+    const auto frame = retried([&] { return cursor.next(Microseconds(0)); });
+    if (!frame.ok()) return letters + " error: " + frame.error().text();
+    if (frame.value() == nullptr) return letters;
+    letters += letter_of(*frame.value());
+  }
+}
+
+inline std::string read_all(Log& log, const model::Position& after = {}) {
+  auto cursor = retried([&] { return log.read(after); });
+  return cursor.ok() ? drain(*cursor.value()) : "error: " + cursor.error().text();
+}
+
+class Script {
+ public:
+  explicit Script(io::FakeFs& fs, LogOptions options = small_options())
+      : fs_(fs), options_(options) {}
+
+  // Opens the log if it is not open.
+  Status open() {
+    if (log_) return {};
+    TRY_ASSIGN(log_, Log::open(fs_, clock_, kTestDirectory, options_));
+    return {};
+  }
+
+  // Stops at the first error.
+  Status run(const std::string& steps) {
+    TRY(open());
+    for (const char step : steps) TRY(run_step(step));
+    return {};
+  }
+
+  Status run_step(char step) {
+    switch (step) {
+      case '|':
+        return sync();
+      case '^':
+        ++epoch_;
+        return {};
+      case '!':
+        fs_.crash();
+        return reopen();
+      case '~':
+        fs_.crash(5);
+        return reopen();
+      case '*':
+        fs_.crash_at_random(seed_++);
+        return reopen();
+      case 'O':
+        fs_.kill();
+        return reopen();
+      case 'S':
+        return append_schema();
+      default:
+        return append(step);
+    }
+  }
+
+  // After a crash: the log holds all that was synced, and of the rest a beginning.
+  Status reopen() {
+    log_.reset();
+    TRY(open());
+    return check_survivors();
+  }
+
+  Status check_survivors() {
+    const std::string left = read_all(*log_);
+    if (fs_.dead()) return error(Code::kIo, "died");
+    EXPECT_EQ(left.substr(0, synced_.size()), synced_) << "synced frames are lost";
+    EXPECT_EQ(left, attempted_.substr(0, left.size())) << "frames were invented";
+    const auto report = retried([&] { return verify(fs_, kTestDirectory); });
+    if (!report.ok()) return report.error();
+    for (const Damage& damage : report.value().damages)
+      ADD_FAILURE() << damage.file << " at " << damage.offset << ": " << damage.what;
+    EXPECT_EQ(report.value().torn_tail_bytes, 0u);
+    appended_ = synced_ = attempted_ = left;
+    schemas_ = static_cast<unsigned>(std::count_if(left.begin(), left.end(), is_schema));
+    return {};
+  }
+
+  Status append(char letter) {
+    lsn_ += 16;
+    return append_frame(letter_frame(letter, {epoch_, model::Lsn{lsn_}, 1}), letter);
+  }
+
+  Status append_schema() {
+    const auto letter = static_cast<char>('A' + schemas_ % 26);
+    Frame frame = letter_frame(letter, log_last_);
+    frame.header.kind = FrameKind::kSchema;
+    frame.header.key = schemas_ % 3;
+    TRY(append_frame(std::move(frame), letter));
+    ++schemas_;
+    return {};
+  }
+
+  Status sync() {
+    const auto synced = log_->sync();
+    if (!synced.ok()) return synced.error();
+    synced_ = appended_;
+    return {};
+  }
+
+  Log& log() { return *log_; }
+  void close() { log_.reset(); }
+  io::FakeClock& clock() { return clock_; }
+  // What append() took, what of that sync() covered.
+  const std::string& appended() const { return appended_; }
+  const std::string& synced() const { return synced_; }
+  model::Position last() const { return log_last_; }
+
+  static bool is_schema(char letter) { return letter >= 'A' && letter <= 'Z'; }
+
+ private:
+  Status append_frame(Frame frame, char letter) {
+    attempted_ = appended_ + letter;
+    const model::Position last = frame.header.last;
+    TRY(log_->append(std::move(frame)));
+    log_last_ = last;
+    appended_ += letter;
+    return {};
+  }
+
+  io::FakeFs& fs_;
+  const LogOptions options_;
+  io::FakeClock clock_;
+  std::unique_ptr<Log> log_;
+  std::uint32_t epoch_ = 1;
+  std::uint64_t lsn_ = 0;
+  unsigned schemas_ = 0;
+  unsigned seed_ = 1;
+  model::Position log_last_;
+  std::string attempted_;  // appended_ and the letter that append() was given last
+  std::string appended_;
+  std::string synced_;
+};
+
+}  // namespace pgweir::log
