@@ -46,6 +46,8 @@ struct FrameHeader {
   std::uint32_t record_count = 0;  // messages in the payload
   std::int64_t time_us = 0;        // when we got it; microseconds since 1970-01-01 UTC
   std::uint64_t key = 0;           // of a kSchema: which table (its OID)
+
+  bool operator==(const FrameHeader&) const = default;
 };
 
 // Immutable once made; shared between the writer's memory and all followers.

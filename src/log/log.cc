@@ -126,9 +126,9 @@ Status SegmentedLog::append(FramePtr frame) {
 bool SegmentedLog::must_begin_segment(const FrameHeader& frame) const {
   const SegmentHeader& header = writer_->header();
   // The first segment of a log takes whatever epoch comes first.
-  const bool epoch_rises =
-      header.epoch != 0 ? frame.last.epoch > header.epoch : frame.last.epoch > appended_.last.epoch;
-  if (!current_has_frames()) return header.epoch != 0 && epoch_rises;
+  const std::uint32_t epoch = header.epoch != 0 ? header.epoch : appended_.last.epoch;
+  const bool epoch_rises = epoch != 0 && frame.last.epoch > epoch;
+  if (!current_has_frames()) return epoch_rises;
   return epoch_rises || writer_->bytes() >= options_.segment_bytes_max ||
          header.codec != options_.codec || header.protocol_version != options_.protocol_version;
 }

@@ -28,6 +28,14 @@ class Verification {
   }
 
  private:
+  // What was found in the file before, for what the next one says about it.
+  struct Previous {
+    SegmentHeader header;
+    SegmentInfo info;
+    LogState state;
+    bool damaged = false;
+  };
+
   void add_damage(const std::string& file, std::uint64_t offset, std::string what) {
     report_.damages.push_back({file, offset, std::move(what)});
   }
@@ -54,13 +62,14 @@ class Verification {
     check_chain(file, header);
     Segment segment = describe(file, header);
     LogState state = header.before;
+    const std::size_t damages_before = report_.damages.size();
     TRY(check_frames(reader, segment, state, is_last));
     TRY_ASSIGN(segment.info.bytes, reader.bytes());
     segment.info.last = state.last;
     if (state.next_frame == header.before.next_frame) segment.info.first = state.last;
     segment.info.last_frame_us = state.frame_us;
     report_.segments.push_back(segment.info);
-    previous_ = Previous{header, segment.info, state};
+    previous_ = Previous{header, segment.info, state, report_.damages.size() > damages_before};
     return {};
   }
 
@@ -71,7 +80,7 @@ class Verification {
     const SegmentInfo& before = previous_->info;
     if (const auto fault = chain_fault(previous_->header, before.bytes, header)) {
       add_damage(before.file, std::min(before.bytes, header.bytes_before), *fault);
-    } else if (previous_->state != header.before) {
+    } else if (previous_->state != header.before && !previous_->damaged) {
       add_damage(before.file, before.bytes, "it does not end where the segment behind it begins");
     }
   }
@@ -130,12 +139,6 @@ class Verification {
     ++report_.frames;
     report_.records += records;
   }
-
-  struct Previous {
-    SegmentHeader header;
-    SegmentInfo info;
-    LogState state;
-  };
 
   io::Fs& fs_;
   VerifyReport report_;
