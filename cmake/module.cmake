@@ -4,7 +4,7 @@
 #
 # DEPS       modules this one may include; tools/check_layers.py holds every include to it.
 # LIBS       libraries from outside.
-# TEST_LIBS  what only the tests need (the harness that starts real servers).
+# TEST_LIBS  what only the tests and benchmarks need (the harness that starts real servers).
 function(add_module name)
   cmake_parse_arguments(M "" "" "DEPS;LIBS;TEST_LIBS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *.cc)
@@ -33,7 +33,8 @@ function(add_module name)
   endif()
   if(bench_sources AND NOT PGWEIR_FUZZ)
     add_executable(${name}_bench ${bench_sources})
-    target_link_libraries(${name}_bench ${name} benchmark::benchmark benchmark::benchmark_main)
+    target_link_libraries(${name}_bench ${name} ${M_TEST_LIBS} benchmark::benchmark
+                          benchmark::benchmark_main)
   endif()
   if(PGWEIR_FUZZ)
     foreach(fuzz ${fuzz_sources})

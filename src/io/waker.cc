@@ -15,7 +15,9 @@ Waker::Waker() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   PGWEIR_ASSERT(fd_ >= 0, "no file descriptor for a waker: raise the limit (ulimit -n)");
 }
 
-Waker::~Waker() { ::close(fd_); }
+Waker::~Waker() {
+  ::close(fd_);
+}
 
 void Waker::wake() {
   const std::uint64_t one = 1;
@@ -34,13 +36,14 @@ bool Waker::woken() const {
 }
 
 Result<Readiness> wait_socket(int socket, Interest interest, std::chrono::microseconds timeout,
-                              const Waker* waker) {
+                              const Waker* waker, const Waker* other) {
   short events = 0;
   if (interest == Interest::kRead || interest == Interest::kReadWrite) events |= POLLIN;
   if (interest == Interest::kWrite || interest == Interest::kReadWrite) events |= POLLOUT;
   // A negative descriptor is passed over by poll().
-  pollfd looks[2] = {{interest == Interest::kNothing ? -1 : socket, events, 0},
-                     {waker != nullptr ? waker->fd() : -1, POLLIN, 0}};
+  pollfd looks[3] = {{interest == Interest::kNothing ? -1 : socket, events, 0},
+                     {waker != nullptr ? waker->fd() : -1, POLLIN, 0},
+                     {other != nullptr ? other->fd() : -1, POLLIN, 0}};
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   for (;;) {
     timespec rest{};
@@ -50,7 +53,7 @@ Result<Readiness> wait_socket(int socket, Interest interest, std::chrono::micros
       const std::int64_t ns = left.count() > 0 ? left.count() : 0;
       rest = {ns / 1'000'000'000, ns % 1'000'000'000};
     }
-    const int ready = ::ppoll(looks, 2, timeout.count() < 0 ? nullptr : &rest, nullptr);
+    const int ready = ::ppoll(looks, 3, timeout.count() < 0 ? nullptr : &rest, nullptr);
     if (ready < 0 && errno == EINTR) continue;
     if (ready < 0) return error(Code::kIo, fmt::format("poll() failed: {}", std::strerror(errno)));
     return Readiness{(looks[0].revents & (POLLIN | POLLHUP | POLLERR | POLLNVAL)) != 0,

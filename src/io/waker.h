@@ -36,8 +36,9 @@ struct Readiness {
 enum class Interest { kRead, kWrite, kReadWrite, kNothing };
 
 // Waits until the socket is ready, the waker is woken or `timeout` has passed; negative waits for
-// ever, zero only looks. `waker` may be null; a socket of -1 waits for the waker alone.
+// ever, zero only looks. The wakers may be null; a socket of -1 waits for them alone. `woken` tells
+// of `waker` only; the other one just ends the wait.
 Result<Readiness> wait_socket(int socket, Interest interest, std::chrono::microseconds timeout,
-                              const Waker* waker);
+                              const Waker* waker, const Waker* other = nullptr);
 
 }  // namespace pgweir::io

@@ -71,9 +71,9 @@ struct SchemaRecord {
 std::string encode_schema(const SchemaRecord& record);
 Result<SchemaRecord> decode_schema(std::string_view bytes);
 
-// Says what about `now` (a new Relation message) is not handled yet against `known`: a column added,
-// dropped, renamed or retyped, named with its table; nothing when only names of no consequence,
-// keys or the replica identity differ.
+// Says what about `now` (a new Relation message) is not handled yet against `known`: a column
+// added, dropped, renamed or retyped, named with its table; nothing when only names of no
+// consequence, keys or the replica identity differ.
 std::optional<std::string> unhandled_difference(const model::Table& known, const model::Table& now);
 
 }  // namespace pgweir::postgres

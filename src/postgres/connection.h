@@ -5,11 +5,14 @@
 //          or kCancelled the connection is closed for good: open another.
 // Threads: one thread at a time. The waker in the options may be woken by any thread.
 // Errors:  kUnavailable (no server, connection lost, server starting or stopping: retrying helps),
-//          kCheckFailed (password, privilege, setting, limit), kNotFound (a named object is missing),
-//          kTimeout, kCancelled (the waker), kConfig (the URL cannot be read), kInternal (our SQL is
-//          wrong). The detail of a server's error holds "SQLSTATE 42501". No text holds a password.
+//          kCheckFailed (password, privilege, setting, limit), kNotFound (a named object is
+//          missing), kTimeout, kCancelled (the waker), kConfig (the URL cannot be read), kInternal
+//          (our SQL is wrong). The detail of a server's error holds "SQLSTATE 42501". No text holds
+//          a password.
 #pragma once
 
+#include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <span>
 #include <string>
@@ -50,8 +53,12 @@ class QueryResult {
   // The cell as an integer, a boolean; zero or false when it is none.
   std::int64_t integer(int row, int column) const;
   bool boolean(int row, int column) const;
+  // The command began a stream: START_REPLICATION, COPY ... TO STDOUT.
+  bool is_copy_both() const;
+  bool is_copy_out() const;
 
  private:
+  friend class Connection;
   struct Clear {
     void operator()(pg_result* result) const;
   };
@@ -105,6 +112,8 @@ class Connection {
   std::unique_ptr<pg_conn, Finish> connection_;
   ConnectionOptions options_;
   std::string where_;
+  // The result so far of the command that runs.
+  std::unique_ptr<pg_result, QueryResult::Clear> collected_;
 };
 
 // The five characters of a server's error, "" when the error is not from a server.

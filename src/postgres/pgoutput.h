@@ -3,6 +3,9 @@
 // Place:   between raw messages (from the log or the socket) and the followers' batches.
 // Life:    feed() messages, take() a batch whenever it is large enough, also inside a transaction.
 //          Cells point into the messages: hand their owner to keep_alive() before feeding them.
+// Images:  a key-only before image has kAbsent outside the key. A value that an update did not
+// touch
+//          is taken from the before image where that has it, else it is kUnchanged.
 // Threads: one thread at a time; the batches and tables given out are immutable.
 // Errors:  kCorruption with message kind and byte offset for bytes that are not a whole message or
 //          do not fit here; kUnsupported for streaming, two-phase and binary values. After an error
@@ -32,7 +35,8 @@ inline constexpr std::int64_t kPostgresEpochUs = 946'684'800'000'000;
 Result<model::Table> parse_relation(std::string_view message);
 
 // The same table with the catalog's facts: `relation` decides columns, types and keys; every column
-// that `facts` knows by the same name, type and modifier gets its type name, base type and NOT NULL.
+// that `facts` knows by the same name, type and modifier gets its type name, base type and NOT
+// NULL.
 model::Table with_facts(model::Table relation, const model::Table& facts);
 
 // Where to begin in the middle of a transaction whose Begin message will not be seen.
@@ -59,19 +63,18 @@ class PgoutputDecoder {
   // The newest version, or null.
   std::shared_ptr<const model::Table> table(model::Oid id) const;
 
-  // The next batch holds on to `arena` until it is taken: call again for an arena that outlives it.
+  // What is fed from here on lives in `arena`: every batch that holds some of it holds the arena.
   void keep_alive(std::shared_ptr<const void> arena);
-  // One message, whose bytes live in an arena that was given to keep_alive().
+  // One message, whose bytes live in the arena given last.
   Status feed(std::string_view message);
 
-  // Snapshot rows: one transaction of kind kSnapshot at `consistent_point`, one sequence a row.
-  // begin_snapshot() with rows already taken goes on at `next_sequence`.
-  Status begin_snapshot(model::Lsn consistent_point, model::Timestamp time,
-                        std::uint64_t next_sequence = 1);
+  // Snapshot rows: one transaction of kind kSnapshot at `at` (CreatedSlot::snapshot_lsn()), one
+  // sequence a row. begin_snapshot() with rows already taken goes on at `next_sequence`.
+  Status begin_snapshot(model::Lsn at, model::Timestamp time, std::uint64_t next_sequence = 1);
   // COPY text lines of one table, each ended by a newline (the last one's may be missing). The
   // table's columns are those that add_table() gave.
   Status feed_copy_rows(model::Oid table, std::string_view lines);
-  // The snapshot's last record; its end_lsn is the consistent point.
+  // The snapshot's last record; its end_lsn is `at`.
   Status end_snapshot();
 
   bool in_transaction() const { return open_; }
@@ -92,27 +95,30 @@ class PgoutputDecoder {
     std::uint32_t batch_index = 0;
   };
 
-  Status begin(NetworkReader& in);
-  Status commit(NetworkReader& in);
+  Status begin(std::string_view message);
+  Status commit(std::string_view message);
   Status relation(std::string_view message);
-  Status row_change(model::Op op, NetworkReader& in, std::size_t size);
-  Status truncate(NetworkReader& in, std::size_t size);
-  Status tuple(NetworkReader& in, const model::Table& table, model::BeforeImage image,
+  Status row_change(model::Op op, std::string_view message);
+  Status truncate(std::string_view message);
+  Status tuple(std::string_view message, std::size_t& offset, const model::Table& table,
                std::uint32_t& first_cell);
-  Status update_or_delete(model::Op op, NetworkReader& in, const model::Table& table,
-                          model::Change& change);
+  Status before_image(std::string_view message, std::size_t& offset, const model::Table& table,
+                      model::Change& change);
+  void complete(const model::Table& table, const model::Change& change);
   Status copy_row(const model::Table& table, std::string_view line, model::Change& change);
   model::Cell copy_cell(std::string_view field);
   char* arena_space(std::size_t size);
-  Result<Entry*> entry(std::uint32_t id);
-  std::uint32_t batch_index(Entry& entry);
+  Entry* find_entry(std::uint32_t id);
   // Counts the next record; false when it is to be skipped.
   bool count_record();
-  void open_transaction(model::Transaction::Kind kind);
-  void push(model::Change change);
+  void begin_transaction(model::Transaction::Kind kind, const OpenTransaction& transaction);
+  void add_transaction();
+  void end_transaction(model::Lsn end_lsn);
+  void push(model::Change change, Entry& entry);
 
   model::Position after_;
   model::Position position_;
+  std::uint32_t epoch_;
   std::unordered_map<std::uint32_t, Entry> tables_;
   Entry* last_entry_ = nullptr;
   std::uint32_t last_id_ = 0;
@@ -122,7 +128,10 @@ class PgoutputDecoder {
   bool begins_here_ = false;  // the next batch entry for it is its first
   model::Transaction current_;
   std::uint64_t sequence_ = 0;
+  bool unchanged_seen_ = false;  // in the message being decoded
 
+  std::shared_ptr<const void> source_;  // what the messages fed now live in ...
+  bool source_kept_ = true;             // ... and whether the batch holds it already
   model::Batch batch_;
   std::uint64_t batch_number_ = 1;
   std::size_t bytes_ = 0;

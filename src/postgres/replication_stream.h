@@ -5,6 +5,7 @@
 // Threads: one thread at a time; that thread also sends the feedback.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -53,7 +54,7 @@ struct StreamOptions {
   model::Lsn start_lsn{};
   GulpPolicyOptions gulp;
   std::size_t gulp_bytes_max = 4 * kMiB;       // one read() takes no more than this and one message
-  int receive_buffer_bytes = 1024 * 1024;      // SO_RCVBUF; the kernel may give less
+  int receive_buffer_bytes = 0;                // SO_RCVBUF; 0 leaves it to the kernel
   std::uint32_t message_bytes_max = 1u << 30;  // a larger one is kCorruption
 };
 
@@ -84,10 +85,12 @@ class ReplicationStream {
   // Since the start; for metrics and the benchmark.
   struct Counters {
     std::uint64_t gulps = 0;
+    std::uint64_t reads = 0;
     std::uint64_t messages = 0;
     std::uint64_t bytes = 0;
     std::uint64_t sleeps = 0;
     std::uint64_t polls = 0;
+    double fill_sum = 0;  // of the receive buffer at each gulp, 0 to 1
   };
   const Counters& counters() const { return counters_; }
   Connection& connection() { return connection_; }
@@ -95,15 +98,21 @@ class ReplicationStream {
  private:
   ReplicationStream(Connection connection, const StreamOptions& options);
   Status wait_for_data(Microseconds timeout, const io::Waker* waker, Gulp& gulp);
+  Status drain(Gulp& gulp);
   Status take(Gulp& gulp);
   Status take_message(std::string_view data, Gulp& gulp);
-  double receive_fill() const;
+  Result<bool> fill_buffer();
+  Status end_of_stream(int why);
+  Status flush(std::chrono::steady_clock::time_point deadline);
+  double receive_fill();
 
   Connection connection_;
   StreamOptions options_;
   GulpPolicy policy_;
   Microseconds pause_{0};  // before the next gulp; zero: wait in poll
   int receive_buffer_ = 0;
+  bool encrypted_ = false;
+  int encrypted_left_ = 0;  // reads left that the socket would not ask for
   Counters counters_;
 };
 

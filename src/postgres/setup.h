@@ -23,7 +23,7 @@ namespace pgweir::postgres {
 std::string append_publication(const std::string& name);
 
 struct Publications {
-  std::vector<std::string> names;  // those that exist now: for START_REPLICATION
+  std::vector<std::string> names;               // those that exist now: for START_REPLICATION
   std::vector<std::string> append_only_tables;  // qualified names, for a warning
   bool changed = false;
 };
@@ -59,6 +59,10 @@ struct CreatedSlot {
   Connection connection;  // keeps the snapshot as long as it is open and idle
   model::Lsn consistent_point{};
   std::string snapshot;  // "" without export_snapshot
+
+  // Where the snapshot's rows stand: just before the consistent point, since a commit record may
+  // begin at that very LSN, and none begins at an odd one.
+  model::Lsn snapshot_lsn() const { return model::Lsn{model::value(consistent_point) - 1}; }
 };
 
 // Makes a logical slot with pgoutput on a new replication connection with the options of `control`,
@@ -74,7 +78,7 @@ struct SlotInfo {
   std::string plugin;
   std::string database;
   bool temporary = false;
-  int active_pid = 0;               // 0: nobody reads it
+  int active_pid = 0;  // 0: nobody reads it
   model::Lsn confirmed_flush{};
   model::Lsn restart_lsn{};         // zero when the slot is lost
   std::string wal_status;           // reserved, extended, unreserved, lost

@@ -2,7 +2,8 @@
 // ranges of pages.
 //
 // Place:   gives COPY text lines; pgoutput.h decodes them. Columns are those of the given tables.
-// Life:    begin() imports the snapshot into every worker: from then on the slot's connection may be
+// Life:    begin() imports the snapshot into every worker: from then on the slot's connection may
+// be
 //          closed. run() once. The destructor ends everything.
 // Threads: run() calls the sink from its workers, several at a time. stop() and progress(): any
 //          thread.

@@ -1,5 +1,5 @@
-// Follows a raw stream of pgoutput messages just far enough to know positions: what capture needs to
-// write log frames without decoding rows.
+// Follows a raw stream of pgoutput messages just far enough to know positions: what capture needs
+// to write log frames without decoding rows.
 //
 // Place:   beside pgoutput.h, with the same rules for positions.
 // Threads: plain values.
@@ -36,7 +36,8 @@ class StreamTracker {
   // kUnsupported for the streaming and two-phase messages of later protocols.
   Result<MessageKind> advance(std::string_view message);
 
-  // Of the last row change or commit taken; {epoch,0,0} at the start. A Begin alone does not move it.
+  // Of the last row change or commit taken; {epoch,0,0} at the start. A Begin alone does not move
+  // it.
   const model::Position& position() const { return position_; }
   // Of the next row change or commit, while a transaction is open.
   model::Position next_position() const { return {epoch_, commit_lsn_, sequence_ + 1}; }
