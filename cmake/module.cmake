@@ -1,6 +1,7 @@
 # add_module(log DEPS base io model LIBS PkgConfig::lz4): one folder = one library = one row of the
 # layer table. Sources are found by name: *_test.cc are the module's tests, *_fuzz.cc its fuzzers,
-# *_bench.cc its micro-benchmarks, everything else the library.
+# *_bench.cc its micro-benchmarks, main.cc a program that the folder itself declares, everything else
+# the library.
 #
 # DEPS       modules this one may include; tools/check_layers.py holds every include to it.
 # LIBS       libraries from outside.
@@ -13,7 +14,7 @@ function(add_module name)
     set(${kind}_sources ${sources})
     list(FILTER ${kind}_sources INCLUDE REGEX "_${kind}\\.cc$")
   endforeach()
-  list(FILTER sources EXCLUDE REGEX "_(test|bench|fuzz)\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "(_(test|bench|fuzz)|/main)\\.cc$")
 
   if(sources)
     add_library(${name} STATIC ${sources})

@@ -325,6 +325,13 @@ class Interpreter {
               fmt::format("source.numeric.scale: {} is more than the precision of {}",
                           numeric.scale, numeric.precision));
     }
+    if (problems_.empty() && config_.source.tables.empty())
+      problem(mark_of("source.tables"), "source.tables is empty, so nothing would be captured");
+    for (const SinkConfig& sink : config_.sinks) {
+      const std::string place = fmt::format("sinks.{}.partition_by", sink.name);
+      if (marks_.contains(place) && (sink.partition_by.empty() || sink.partition_by[0] != "table"))
+        problem(mark_of(place), place + " must begin with table");
+    }
     const ServerConfig& server = config_.server;
     const bool tls = !server.tls.certificate.empty() && !server.tls.key.empty();
     if (server.tls.certificate.empty() != server.tls.key.empty()) {

@@ -77,7 +77,7 @@ views:
       FROM balance
     mode: update
 sinks:
-  lake: {type: parquet, path: ./lake, from: [public.entries], partition_by: [date], roll: {every: 10s, size: 1MiB}}
+  lake: {type: parquet, path: ./lake, from: [public.entries], partition_by: [table], roll: {every: 10s, size: 1MiB}}
 server: {listen: "[::1]:0", token: abc, tls: {certificate: c.pem, key: k.pem}}
 )")
                             .value();
@@ -103,7 +103,7 @@ server: {listen: "[::1]:0", token: abc, tls: {certificate: c.pem, key: k.pem}}
   expected.sinks = {{.name = "lake",
                      .path = "./lake",
                      .from = {"public.entries"},
-                     .partition_by = {"date"},
+                     .partition_by = {"table"},
                      .roll = {.every = Milliseconds(10'000), .size = kMiB}}};
   expected.server = {
       .listen = "[::1]:0", .token = Secret("abc"), .tls = {.certificate = "c.pem", .key = "k.pem"}};
@@ -187,6 +187,8 @@ TEST(Config, WrongTypesAndMissingUnits) {
   check("  tables: [users]",
         "pgweir.yaml:3:12: source.tables: 'users' has no schema; write it as public.users");
   check("  tables: [a.b, a.b]", "pgweir.yaml:3:17: source.tables: 'a.b' stands in the list twice");
+  check("  tables: []",
+        "pgweir.yaml:3:11: source.tables is empty, so nothing would be captured");
   check("  tables: [[a.b]]", "pgweir.yaml:3:12: source.tables needs texts in its list");
   check("  slot: My-Slot",
         "pgweir.yaml:3:9: source.slot: may hold lower-case letters, digits and _ only, up to 58 of "
@@ -197,6 +199,8 @@ TEST(Config, WrongTypesAndMissingUnits) {
         "pgweir.yaml:3:18: server.listen: '8088' is not host:port, like 127.0.0.1:8088 or "
         "[::1]:8088");
   check("sinks: {a: {type: parquet}}", "pgweir.yaml:3:12: sinks.a.path is required");
+  check("sinks: {a: {type: parquet, path: x, partition_by: [date]}}",
+        "pgweir.yaml:3:51: sinks.a.partition_by must begin with table");
   check("sinks: {a: {path: x}}", "pgweir.yaml:3:12: sinks.a.type is required");
   check("views: {a: {mode: update}}", "pgweir.yaml:3:12: views.a.sql is required");
 }
@@ -341,7 +345,7 @@ TEST(Config, RedactsEveryFormOfPassword) {
 
 TEST(Config, ShowIsReadBack) {
   Config config = parsed(R"(
-source: {url: u, exclude: ["a.*"]}
+source: {url: u, exclude: ["a.*", "b.$$${x}"]}
 data: "a ${ROWS} $${x} \" \t é"
 views: {a: "SELECT 1", b: "SELECT\n  1\n\nFROM x", c: "y\n", d: "null", e: "12"}
 sinks: {lake: {type: parquet, path: "p: q"}}

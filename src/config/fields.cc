@@ -169,7 +169,8 @@ std::vector<Field> make_fields() {
        .check = check_glob},
       {.path = "sinks.*.partition_by",
        .slot = [](Target& t) -> Slot { return &t.sink->partition_by; },
-       .description = "Folders that the files are spread over; `date` is the commit's.",
+       .description =
+           "Folders that the files are spread over, by table always; `date` is the commit's.",
        .choices = {{"table"}, {"date"}}},
       {.path = "sinks.*.roll.every",
        .slot = [](Target& t) -> Slot { return &t.sink->roll.every; },

@@ -36,14 +36,14 @@ void put(Json& object, std::string_view path, Json value) {
   }
 }
 
-// Puts every built field below `prefix`; what is empty and was not given is left out.
+// Puts every built field below `prefix` but empty texts.
 void put_fields(Json& object, std::string_view prefix, Target& target) {
   for (const Field& field : fields()) {
     if (!field.built() || !field.path.starts_with(prefix)) continue;
     const std::string_view rest = field.path.substr(prefix.size());
     if (rest.find('*') != std::string_view::npos) continue;
     const Json value = value_json(field, target);
-    if (value.empty() || value == "") continue;
+    if (value == "") continue;
     put(object, rest, value);
   }
 }
@@ -82,11 +82,16 @@ bool is_block(const std::string& text) {
   });
 }
 
-std::string yaml_scalar(const Json& value, const std::string& indent) {
-  if (!value.is_string()) return value.dump();
-  std::string text = value.get<std::string>();
+// So that parse() reads the text itself, not a variable.
+std::string without_variables(std::string text) {
   for (std::size_t at = text.find("${"); at != std::string::npos; at = text.find("${", at + 3))
     text.insert(at, "$");
+  return text;
+}
+
+std::string yaml_scalar(const Json& value, const std::string& indent) {
+  if (!value.is_string()) return value.dump();
+  const std::string text = without_variables(value.get<std::string>());
   if (is_plain(text)) return text;
   if (!is_block(text)) return dump(text, -1);
   std::string out = text.ends_with('\n') ? "|" : "|-";
@@ -105,7 +110,8 @@ void write_yaml(const Json& object, const std::string& indent, std::string& out)
       write_yaml(value, indent + "  ", out);
     } else if (value.is_array()) {
       std::vector<std::string> items;
-      for (const Json& item : value) items.push_back(dump(item, -1));
+      for (const Json& item : value)
+        items.push_back(dump(without_variables(item.get<std::string>()), -1));
       out += fmt::format("{}{}: [{}]\n", indent, key, fmt::join(items, ", "));
     } else {
       out += fmt::format("{}{}: {}\n", indent, key, yaml_scalar(value, indent + "  "));
@@ -288,19 +294,13 @@ std::string json_schema() {
 std::string starter_file(const std::string& url) {
   const std::string source =
       url.empty() ? "${DATABASE_URL:?set it to a libpq URI like postgresql://user@host/database}"
-                  : url;
+                  : without_variables(url);
   std::string out =
       R"(# A pipeline of pgweir. Every key: docs/configuration.md, or `pgweir config schema`.
 # `pgweir check` says what is missing on the server, `pgweir run` starts.
 source:
 )";
-  std::string escaped = source;
-  if (!url.empty()) {
-    for (std::size_t at = escaped.find("${"); at != std::string::npos;
-         at = escaped.find("${", at + 3))
-      escaped.insert(at, "$");
-  }
-  out += fmt::format("  url: {}\n", dump(Json(escaped), -1));
+  out += fmt::format("  url: {}\n", dump(Json(source), -1));
   out += R"(  slot: pgweir                  # created when missing
   publication: pgweir           # created when missing
   tables: [public.*]            # globs over schema.table

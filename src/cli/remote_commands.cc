@@ -1,0 +1,172 @@
+// The commands that ask a running pgweir through its HTTP API.
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/http_client.h"
+#include "cli/output.h"
+#include "cli/render.h"
+
+namespace pgweir::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Result<std::unique_ptr<HttpClient>> connect(const Context& context) {
+  HttpClientOptions options;
+  if (!context.server.empty()) {
+    options.address = context.server;
+    return std::make_unique<HttpClient>(std::move(options));
+  }
+  TRY_ASSIGN(const config::Config config, load_config(context));
+  options.address = config.server.listen;
+  options.tls = !config.server.tls.certificate.empty();
+  options.trust_file = config.server.tls.certificate;
+  options.token = config.server.token;
+  return std::make_unique<HttpClient>(std::move(options));
+}
+
+Result<Json> parse_answer(const std::string& body) {
+  Json answer = Json::parse(body, nullptr, false);
+  if (!answer.is_object())
+    return error(Code::kUnavailable, "the answer is not the JSON object that pgweir sends", {},
+                 "Is it a pgweir that listens there?");
+  return answer;
+}
+
+Result<Json> ask(const Context& context, const std::string& path) {
+  TRY_ASSIGN(const auto client, connect(context));
+  TRY_ASSIGN(const std::string body, client->get(path));
+  return parse_answer(body);
+}
+
+// Prints a whole answer as JSON, or through `text`.
+template <typename Text>
+int show(Context& context, const std::string& path, Text text) {
+  const auto answer = ask(context, path);
+  if (!answer.ok()) return context.output.fail(answer.error());
+  if (context.output.json()) {
+    context.output.json(*answer);
+  } else {
+    text(*answer);
+  }
+  return 0;
+}
+
+Status print_event(Context& context, const TailOptions& options, const ServerEvent& event) {
+  const Json data = Json::parse(event.data, nullptr, false);
+  if (event.name == "error" || event.name == "dropped" || event.name == "end") {
+    std::string message = event.name == "end" ? "the server ended the stream" : event.data;
+    if (data.is_object() && data.contains("error"))
+      message = data["error"].value("message", message);
+    return error(Code::kUnavailable, message);
+  }
+  if (event.name == "oversized" || !data.is_object()) {
+    context.output.message("pgweir: a change is too large to be shown");
+    return {};
+  }
+  context.output.line(options.json ? json_line(data) : change_text(data));
+  return {};
+}
+
+Status run_tail(Context& context, const TailOptions& options) {
+  TRY_ASSIGN(const auto client, connect(context));
+  std::string path = "/api/v1/tail";
+  char separator = '?';
+  const auto add = [&](const char* name, const std::string& value) {
+    if (value.empty()) return;
+    path += fmt::format("{}{}={}", separator, name, encode_part(value));
+    separator = '&';
+  };
+  add("table", options.table);
+  add("op", options.op);
+  return client->stream(
+      path, [&](const ServerEvent& event) { return print_event(context, options, event); });
+}
+
+Result<Json> run_sql(Context& context, const SqlOptions& options) {
+  TRY_ASSIGN(const auto client, connect(context));
+  const Json request = {
+      {"sql", options.sql}, {"limit", options.limit}, {"timeout_ms", options.timeout.count()}};
+  // The server keeps the time; this only ends a wait for a server that does not.
+  const Milliseconds patience = options.timeout + std::chrono::seconds(15);
+  TRY_ASSIGN(const std::string body, client->post("/api/v1/sql", json_line(request), patience));
+  return parse_answer(body);
+}
+
+void print_rows(Output& output, const Json& answer, Format format) {
+  const Table table = rows_table(answer);
+  if (format == Format::kTable) {
+    output.table(table);
+  } else if (format == Format::kCsv) {
+    output.out() << csv_text(table) << std::flush;
+  } else {
+    for (const Json& row : rows_objects(answer)) output.out() << json_line(row) << '\n';
+    output.out() << std::flush;
+  }
+}
+
+}  // namespace
+
+int status(Context& context) {
+  return show(context, "/api/v1/status", [&](const Json& answer) {
+    context.output.out() << status_text(answer) << std::flush;
+  });
+}
+
+int tables(Context& context) {
+  return show(context, "/api/v1/tables", [&](const Json& answer) {
+    context.output.table(pick_table(
+        list_of(answer, "tables"),
+        {"schema", "name", "rows", "inserts", "updates", "deletes", "last_change", "error"}));
+  });
+}
+
+int tail(Context& context, const TailOptions& options) {
+  const Status ended = run_tail(context, options);
+  return ended.ok() ? 0 : context.output.fail(ended.error());
+}
+
+int sql(Context& context, const SqlOptions& options) {
+  const auto answer = run_sql(context, options);
+  if (!answer.ok()) return context.output.fail(answer.error());
+  const Format format =
+      options.format.value_or(context.output.json() ? Format::kJson : Format::kTable);
+  if (format == Format::kJson) {
+    context.output.json(*answer);
+  } else {
+    print_rows(context.output, *answer, format);
+  }
+  if (answer->value("truncated", false)) {
+    context.output.message(
+        fmt::format("pgweir: only the first {} rows are shown; --limit takes more", options.limit));
+  }
+  return 0;
+}
+
+int views_list(Context& context) {
+  return show(context, "/api/v1/views", [&](const Json& answer) {
+    context.output.table(pick_table(list_of(answer, "views"),
+                                    {"name", "state", "strategy", "rows", "position", "error"}));
+  });
+}
+
+int views_show(Context& context, const std::string& name) {
+  return show(context, "/api/v1/views/" + encode_part(name), [&](const Json& answer) {
+    context.output.out() << lines_text(answer) << std::flush;
+  });
+}
+
+int views_explain(Context& context, const std::string& name) {
+  return show(context, "/api/v1/views/" + encode_part(name), [&](const Json& answer) {
+    Json wanted = Json::object();
+    for (const char* key : {"name", "strategy", "reason", "mode", "state", "error"}) {
+      if (answer.contains(key) && !answer[key].is_null()) wanted[key] = answer[key];
+    }
+    context.output.out() << lines_text(wanted) << std::flush;
+  });
+}
+
+}  // namespace pgweir::cli
