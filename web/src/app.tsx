@@ -6,7 +6,7 @@ import { follow, go, linkTo, setTheme, theme, url } from './lib/app_state';
 import type { Theme } from './lib/app_state';
 import { lastContact, lostAt, setToken, tokenWanted } from './lib/client';
 import { clock, duration, zone } from './lib/format';
-import { nextTryAt, refreshStatus, status } from './lib/status_feed';
+import { nextTryAt, refreshStatus, status, views } from './lib/status_feed';
 import { kPages } from './lib/url_state';
 import type { Page } from './lib/url_state';
 import { headline } from './lib/words';
@@ -88,7 +88,7 @@ function Corner(): JSX.Element {
   const now = status.value;
   if (lostAt.value !== null) return <Chip tone="bad">Disconnected</Chip>;
   if (!now) return <Chip tone="idle">Connecting</Chip>;
-  const { tone, short, title, detail } = headline(now);
+  const { tone, short, title, detail } = headline(now, views.value);
   return (
     <Chip tone={tone} title={`${title} ${detail}`}>
       {short}

@@ -5,9 +5,10 @@ import { signal } from '@preact/signals';
 import { ApiError, call, lostAt, tokenWanted } from './client';
 import { parseTime, toNumber } from './format';
 import { slowest } from './words';
-import type { Status } from './types';
+import type { Status, View } from './types';
 
 const kEveryMs = 1_000;
+const kViewsEvery = 5;
 const kFirstRetryMs = 500;
 const kLastRetryMs = 5_000;
 const kHistory = 120;
@@ -19,6 +20,8 @@ export interface Sample {
 }
 
 export const status = signal<Status | null>(null);
+/** For their states only: a view that failed concerns every page. */
+export const views = signal<readonly View[]>([]);
 export const statusError = signal<ApiError | null>(null);
 /** The last two minutes, as far as this page has been open. */
 export const samples = signal<readonly Sample[]>([]);
@@ -29,6 +32,7 @@ let offsetMs = 0;
 let timer: ReturnType<typeof setTimeout> | undefined;
 let retryMs = kFirstRetryMs;
 let loading = false;
+let beats = 0;
 
 /** Now by the server's clock: the reader's may be wrong, and the buckets are the server's. */
 export const serverNow = (): number => Date.now() + offsetMs;
@@ -46,6 +50,14 @@ function take(next: Status): void {
   samples.value = [...samples.value, sample].slice(-kHistory);
 }
 
+async function takeViews(): Promise<void> {
+  try {
+    views.value = (await call<{ views: View[] }>('/api/v1/views')).views;
+  } catch {
+    views.value = []; // the page "Views" says why
+  }
+}
+
 async function beat(): Promise<void> {
   clearTimeout(timer);
   if (loading || (document.hidden && status.value)) return;
@@ -55,6 +67,7 @@ async function beat(): Promise<void> {
   try {
     take(await call<Status>('/api/v1/status', { timeout_ms: 5_000 }));
     retryMs = kFirstRetryMs;
+    if (beats++ % kViewsEvery === 0) void takeViews();
   } catch (error) {
     if (error instanceof ApiError && error.code !== 'disconnected') statusError.value = error;
     wait = retryMs;

@@ -63,6 +63,13 @@ export type PipelineState =
   | 'stopped'
   | 'failed';
 
+export interface Finding {
+  severity: string;
+  subject?: string | null;
+  message: string;
+  hint?: string | null;
+}
+
 export interface Status {
   state: PipelineState | (string & {});
   message?: string | null;
@@ -72,6 +79,7 @@ export interface Status {
   log?: LogState;
   followers?: Follower[];
   rates?: { changes_per_second?: number; bytes_per_second?: number };
+  findings?: Finding[];
 }
 
 export type Op = 'insert' | 'update' | 'delete' | 'truncate' | 'read';
@@ -140,6 +148,8 @@ export interface Table {
   truncates?: Count;
   reads?: Count;
   last_change?: string | null;
+  /** Why capture of this table alone has stopped. */
+  error?: string | null;
 }
 
 export interface SqlResult {

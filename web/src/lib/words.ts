@@ -2,7 +2,7 @@
 
 import { bytes, clock, count, duration, moment, parseTime, plural, toNumber } from './format';
 import { earliestLsn } from './lsn';
-import type { Follower, Status } from './types';
+import type { Follower, Status, View } from './types';
 
 export type Tone = 'good' | 'busy' | 'warn' | 'bad' | 'idle';
 
@@ -43,7 +43,7 @@ function lag(follower: Follower): string {
   return `${duration(follower.lag_ms)} (${bytes(follower.lag_bytes)})`;
 }
 
-function streaming(status: Status): Headline {
+function streaming(status: Status, views: readonly View[]): Headline {
   const followers = status.followers ?? [];
   const position =
     earliestLsn(followers.map((one) => one.position)) ?? status.log?.last_lsn ?? null;
@@ -67,12 +67,13 @@ function streaming(status: Status): Headline {
       detail: `It has ${bytes(last.lag_bytes)} still to do as of ${at(status)}${where}.`,
     };
   }
-  return {
-    tone: 'good',
-    short: 'Up to date',
-    title: 'Streaming. Everything is up to date.',
-    detail: `As of ${at(status)}${where}.`,
-  };
+  const detail = `As of ${at(status)}${where}.`;
+  const failed = views.filter((view) => view.state === 'failed').length;
+  if (failed > 0) {
+    const short = `${plural(failed, 'view')} failed`;
+    return { tone: 'bad', short, title: `Streaming, but ${short}.`, detail };
+  }
+  return { tone: 'good', short: 'Up to date', title: 'Streaming. Everything is up to date.', detail };
 }
 
 function snapshotting(status: Status): Headline {
@@ -89,12 +90,12 @@ function snapshotting(status: Status): Headline {
   };
 }
 
-export function headline(status: Status): Headline {
+export function headline(status: Status, views: readonly View[] = []): Headline {
   const message = status.message ?? '';
   const as = `As of ${at(status)}.`;
   switch (status.state) {
     case 'streaming':
-      return streaming(status);
+      return streaming(status, views);
     case 'snapshotting':
       return snapshotting(status);
     case 'starting':
@@ -188,7 +189,7 @@ function sourceProblems(status: Status): Problem[] {
 }
 
 /** What is wrong, the worst first. Empty when all is well. */
-export function problems(status: Status): Problem[] {
+export function problems(status: Status, views: readonly View[] = []): Problem[] {
   const found: Problem[] = [];
   if (status.state === 'failed') {
     found.push({
@@ -215,7 +216,23 @@ export function problems(status: Status): Problem[] {
     const problem = followerProblem(follower);
     if (problem) found.push(problem);
   }
+  for (const view of views) {
+    if (view.state !== 'failed') continue;
+    found.push({
+      tone: 'bad',
+      what: `View ${view.name} failed. ${view.error ?? ''}`.trim(),
+      todo: 'The other views go on. Correct its SQL in the configuration and start pgweir again.',
+    });
+  }
   found.push(...sourceProblems(status));
+  for (const finding of status.findings ?? []) {
+    if (finding.severity !== 'error' && finding.severity !== 'warning') continue;
+    found.push({
+      tone: finding.severity === 'error' ? 'bad' : 'warn',
+      what: [finding.subject, finding.message].filter(Boolean).join(': '),
+      todo: finding.hint || 'Run "pgweir check" for all findings.',
+    });
+  }
   const free = toNumber(status.log?.free_disk_bytes);
   if (free !== null && free < kLittleDisk && status.state !== 'waiting_for_disk') {
     found.push({

@@ -107,7 +107,7 @@ function Filters(props: { range: Range | { problem: string }; tables: readonly s
   );
 }
 
-function toSeries(stack: Stack, by: 'op' | 'table'): ChartSeries[] {
+export function toSeries(stack: Stack, by: 'op' | 'table'): ChartSeries[] {
   return stack.series.map((one, index) => ({
     key: one.key,
     label: by === 'op' ? (opWords[one.key] ?? one.key) : one.key,
@@ -173,7 +173,7 @@ function Changes(props: { activity: Activity; range: Range }): JSX.Element {
             {said}
           </span>{' '}
           <span class="muted">
-            in each {range.bucket}, {rangeWords(range)}
+            {rangeWords(range)}, a bar for each {range.bucket}
           </span>
         </h2>
         <Choice
@@ -215,6 +215,7 @@ function Changes(props: { activity: Activity; range: Range }): JSX.Element {
             series={series}
             format={format}
             axis={measure === 'bytes' ? bytes : compact}
+            now={serverNow()}
           />
           <Numbers times={stack.times} series={series} format={format} />
         </>

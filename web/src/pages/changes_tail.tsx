@@ -27,6 +27,16 @@ function parse(text: string): Change | null {
   }
 }
 
+/** The stream's own last word: its reader was too slow, or its source failed. */
+function streamError(text: string): ApiError {
+  try {
+    const { error } = JSON.parse(text) as { error: { code?: string; message?: string; hint?: string } };
+    return new ApiError(error.code ?? 'error', error.message ?? text, error.hint ?? '', 0);
+  } catch {
+    return new ApiError('error', text, '', 0);
+  }
+}
+
 /** What a change says in one line: the new row, and for an update the old value of what differs. */
 function Row(props: { change: Change }): JSX.Element {
   const { before, after } = props.change;
@@ -69,12 +79,14 @@ export function ChangesTail(props: { table: string; op: string }): JSX.Element {
       waiting = [];
       setSeen((old) => [...fresh, ...old].slice(0, kShown));
     }, kPaintMs);
-    const query = props.table ? `?table=${encodeURIComponent(props.table)}` : '';
-    listen(`/api/v1/tail${query}`, stop.signal, (events) => {
+    const query = new URLSearchParams();
+    if (props.table) query.set('table', props.table);
+    if (props.op) query.set('op', props.op);
+    listen(`/api/v1/tail?${query}`, stop.signal, (events) => {
       for (const event of events) {
-        const change = parse(event.data);
-        if (!change || (props.table && change.table !== props.table)) continue;
-        if (props.op && opOf(change) !== props.op) continue;
+        if (event.event === 'dropped' || event.event === 'error') throw streamError(event.data);
+        const change = event.event === 'message' ? parse(event.data) : null;
+        if (!change) continue;
         waiting.push({ ...change, number: (number += 1) + turn * 1e9 });
         if (waiting.length > kShown) waiting.shift();
       }

@@ -1,16 +1,24 @@
 // Is it running, is it up to date, and if not, what to do.
 
 import type { ComponentChildren, JSX } from 'preact';
-import { statusError, refreshStatus, samples, serverNow, status } from '../lib/status_feed';
+import { useMemo } from 'preact/hooks';
+import { statusError, refreshStatus, samples, serverNow, status, views } from '../lib/status_feed';
 import { ago, bytes, count, duration, kUnknown, moment, parseTime, plural, rate, toNumber } from '../lib/format';
 import { parseLsn } from '../lib/lsn';
 import { followerState, headline, kBehindMs, problems, slowest } from '../lib/words';
-import type { Follower, Status } from '../lib/types';
+import type { Activity, Follower, Status } from '../lib/types';
 import { lostAt } from '../lib/client';
+import { follow, linkTo } from '../lib/app_state';
+import { kBucketMs, presetRange, stackBuckets } from '../lib/buckets';
+import { usePoll } from '../lib/poll';
+import { Chart, Legend } from '../ui/chart';
+import { toSeries } from './activity';
 import { Chip, Empty, ErrorBox, Facts, Skeleton, SnapshotProgress, Sparkline } from '../ui/parts';
 
+const kRecentMs = 2_000;
+
 function Headline(props: { now: Status }): JSX.Element {
-  const { tone, title, detail } = headline(props.now);
+  const { tone, title, detail } = headline(props.now, views.value);
   const { snapshot } = props.now.source;
   return (
     <div class={`headline tone-${tone}`}>
@@ -18,23 +26,23 @@ function Headline(props: { now: Status }): JSX.Element {
       <div>
         <h1 data-testid="headline">{title}</h1>
         <p data-testid="headline-detail">{detail}</p>
-        {snapshot?.state === 'running' && <SnapshotProgress snapshot={snapshot} />}
+        {snapshot?.state === 'running' && <SnapshotProgress snapshot={snapshot} bar_only />}
       </div>
     </div>
   );
 }
 
 function Problems(props: { now: Status }): JSX.Element | null {
-  const found = problems(props.now);
+  const found = problems(props.now, views.value);
   if (found.length === 0) return null;
   return (
-    <section aria-labelledby="problems-title">
+    <section class="card" aria-labelledby="problems-title">
       <h2 id="problems-title">{plural(found.length, 'thing')} to look at</h2>
       <ul class="problems">
         {found.map((one) => (
-          <li key={one.what} class={`notice tone-${one.tone}`}>
+          <li key={one.what} class={`tone-${one.tone}`}>
             <p class="notice-title">{one.what}</p>
-            <p class="prose">{one.todo}</p>
+            <p>{one.todo}</p>
           </li>
         ))}
       </ul>
@@ -200,6 +208,49 @@ function Followers(props: { now: Status }): JSX.Element {
   );
 }
 
+/** The last quarter of an hour at a glance; the page "Activity" has the rest. */
+function Recent(): JSX.Element | null {
+  const minute = Math.floor(serverNow() / kBucketMs.minute);
+  const range = useMemo(() => presetRange('15m', serverNow()), [minute]);
+  const query = new URLSearchParams({
+    from: new Date(range.from).toISOString(),
+    to: new Date(range.to).toISOString(),
+    bucket: range.bucket,
+  });
+  const activity = usePoll<Activity>('recent', `/api/v1/activity?${query}`, kRecentMs);
+  const stack = useMemo(() => stackBuckets(activity.data?.buckets ?? [], range, 'op', 'changes'), [activity.data, range]);
+  const series = useMemo(() => toSeries(stack, 'op'), [stack]);
+  if (!activity.data) return null;
+  const total = stack.series.reduce((sum, one) => sum + one.total, 0);
+  return (
+    <section class="card" aria-labelledby="recent-title">
+      <div class="card-head">
+        <h2 id="recent-title">
+          {total === 0 ? 'No changes' : plural(total, 'change')} <span class="muted">in the last 15 minutes</span>
+        </h2>
+        {total > 0 && (
+          <Legend series={series} total={(one) => count(one.values.reduce<number>((sum, value) => sum + (value ?? 0), 0))} />
+        )}
+        <a href={linkTo({ page: 'activity' })} onClick={follow({ page: 'activity' })}>
+          All activity
+        </a>
+      </div>
+      {total > 0 && (
+        <Chart
+          label={`${plural(total, 'change')} in the last 15 minutes by operation.`}
+          kind="stack"
+          times={stack.times}
+          step={kBucketMs[range.bucket]}
+          series={series}
+          format={count}
+          height={170}
+          now={serverNow()}
+        />
+      )}
+    </section>
+  );
+}
+
 export function PipelinePage(): JSX.Element {
   const now = status.value;
   const error = statusError.value;
@@ -231,6 +282,7 @@ export function PipelinePage(): JSX.Element {
         <span class="flow-arrow" aria-hidden="true" />
         <Followers now={now} />
       </div>
+      <Recent />
     </>
   );
 }

@@ -6,7 +6,7 @@ import { ago, bytes, count, moment, parseTime, plural, toNumber } from '../lib/f
 import { usePoll } from '../lib/poll';
 import { serverNow } from '../lib/status_feed';
 import type { Count, Table } from '../lib/types';
-import { Chip, Empty, Loaded } from '../ui/parts';
+import { Chip, Empty, Loaded, Notice } from '../ui/parts';
 
 const kEveryMs = 2_000;
 
@@ -32,6 +32,7 @@ function TableRow(props: { table: Table; chosen: boolean }): JSX.Element {
         >
           {name}
         </button>
+        {table.error && <Chip tone="bad">stopped</Chip>}
       </th>
       <td class="number">{table.mirrored === false ? <span class="muted">not mirrored</span> : count(table.rows)}</td>
       <td class="number">{table.mirrored === false ? '' : bytes(table.bytes)}</td>
@@ -72,6 +73,7 @@ function Columns(props: { table: Table }): JSX.Element {
               <th scope="col">Column</th>
               <th scope="col">Type</th>
               <th scope="col">Key</th>
+              <td class="rest" />
             </tr>
           </thead>
           <tbody>
@@ -79,12 +81,18 @@ function Columns(props: { table: Table }): JSX.Element {
               <tr key={column.name}>
                 <th scope="row">{column.name}</th>
                 <td>{column.type}</td>
-                <td>{column.key ? <Chip tone="idle">key</Chip> : ''}</td>
+                <td>{column.key ? 'key' : ''}</td>
+                <td class="rest" />
               </tr>
             ))}
           </tbody>
         </table>
       </div>
+      {table.error && (
+        <Notice tone="bad" title={`Capture of this table has stopped: ${table.error}`}>
+          <p class="prose">The other tables go on.</p>
+        </Notice>
+      )}
       {keys === 0 && (
         <p class="prose muted">
           This table has no key here: with replica identity FULL its rows are kept as a bag, otherwise only inserts

@@ -3,7 +3,7 @@
 import type { JSX } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { follow, go, linkTo, url } from '../lib/app_state';
-import { compact, count, isNumericType, isTimeType, parseTime, plural, toNumber } from '../lib/format';
+import { cell, compact, count, isNumericType, isTimeType, parseTime, plural, toNumber } from '../lib/format';
 import { usePoll } from '../lib/poll';
 import type { Column, Rows, View } from '../lib/types';
 import { strategyOf, trueAt, viewState } from '../lib/words';
@@ -32,7 +32,7 @@ function ViewList(props: { views: readonly View[]; chosen: string }): JSX.Elemen
                 aria-current={view.name === props.chosen ? 'true' : undefined}
               >
                 <span class="list-name">{view.name}</span>
-                <span class="list-count">{plural(view.rows, 'row')}</span>
+                <span class="list-count">{view.state === 'failed' ? '' : plural(view.rows, 'row')}</span>
                 <span class="list-note">{strategyOf(view.strategy).text}</span>
                 <Chip tone={tone}>{text}</Chip>
               </a>
@@ -70,20 +70,25 @@ function ViewChart(props: { data: Rows; name: string }): JSX.Element {
     return { times: points.map(({ at }) => at), series };
   }, [data]);
   if (!drawn || drawn.times.length < 2) return <Empty title="A chart needs at least two rows with a time." />;
-  const latest = (one: ChartSeries): string => count(one.values[one.values.length - 1] ?? null);
+  const format = (value: number): string => value.toLocaleString('en-US', { maximumFractionDigits: 6 });
+  // One chart for each number: they seldom share a scale.
   return (
     <>
-      <Legend series={drawn.series} total={latest} />
-      <Chart
-        label={`${props.name} over time, ${plural(drawn.times.length, 'row')}.`}
-        kind="lines"
-        times={drawn.times}
-        step={0}
-        series={drawn.series}
-        format={(value) => value.toLocaleString('en-US', { maximumFractionDigits: 6 })}
-        axis={compact}
-        height={320}
-      />
+      {drawn.series.map((one) => (
+        <div key={one.key}>
+          <Legend series={[one]} total={() => `latest ${format(one.values[one.values.length - 1] ?? 0)}`} />
+          <Chart
+            label={`${one.label} of ${props.name} over time, ${plural(drawn.times.length, 'row')}.`}
+            kind="lines"
+            times={drawn.times}
+            step={0}
+            series={[one]}
+            format={format}
+            axis={compact}
+            height={drawn.series.length > 1 ? 180 : 320}
+          />
+        </div>
+      ))}
     </>
   );
 }
@@ -127,19 +132,52 @@ function Pager(props: { total: number | null; shown: number }): JSX.Element | nu
 }
 
 /** A view of one row, like a check that must read 0, is shown large. */
-function Figures(props: { data: Rows }): JSX.Element | null {
-  const { columns, rows, total } = props.data;
-  const row = rows[0];
-  if (toNumber(total) !== 1 || !row || columns.length > 4) return null;
+function Figures(props: { columns: Rows['columns']; row: Rows['rows'][number] }): JSX.Element {
   return (
     <dl class="figures">
-      {columns.map((column, index) => (
-        <div key={column.name}>
-          <dt>{column.name}</dt>
-          <dd>{row[index] === null ? 'NULL' : String(row[index])}</dd>
-        </div>
-      ))}
+      {props.columns.map((column, index) => {
+        const text = cell(props.row[index]);
+        return (
+          <div key={column.name}>
+            <dt>
+              {column.name} <span class="column-type">{column.type.toLowerCase()}</span>
+            </dt>
+            {/* A new key for a new value: the flash starts again. */}
+            <dd key={text} class="flash">
+              {text}
+            </dd>
+          </div>
+        );
+      })}
     </dl>
+  );
+}
+
+const isFigures = (data: Rows): boolean =>
+  toNumber(data.total) === 1 && data.rows.length === 1 && data.columns.length <= 4;
+
+function Page(props: { name: string; data: Rows }): JSX.Element {
+  const { name, data } = props;
+  const { order, offset, limit } = url.value;
+  const row = data.rows[0];
+  if (row && isFigures(data)) return <Figures columns={data.columns} row={row} />;
+  if (data.rows.length === 0 && offset === 0) {
+    return (
+      <Empty title="No rows.">
+        <p class="prose">At this position the SQL of the view has an empty result.</p>
+      </Empty>
+    );
+  }
+  return (
+    <DataTable
+      label={`Rows of ${name}`}
+      subject={`${name} ${order} ${offset} ${limit}`}
+      columns={data.columns}
+      rows={data.rows}
+      flash
+      order={order}
+      sort={(next) => go({ order: next, offset: 0 }, 'replace')}
+    />
   );
 }
 
@@ -182,22 +220,7 @@ function LiveRows(props: { view: View }): JSX.Element {
             <ViewChart data={data} name={view.name} />
           ) : (
             <>
-              <Figures data={data} />
-              {data.rows.length === 0 && offset === 0 ? (
-                <Empty title="No rows.">
-                  <p class="prose">At this position the SQL of the view has an empty result.</p>
-                </Empty>
-              ) : (
-                <DataTable
-                  label={`Rows of ${view.name}`}
-                  subject={`${view.name} ${order} ${offset} ${limit}`}
-                  columns={data.columns}
-                  rows={data.rows}
-                  flash
-                  order={order}
-                  sort={(next) => go({ order: next, offset: 0 }, 'replace')}
-                />
-              )}
+              <Page name={view.name} data={data} />
               <Pager total={toNumber(data.total)} shown={data.rows.length} />
             </>
           )

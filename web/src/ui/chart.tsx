@@ -2,7 +2,7 @@
 // the bucket under the pointer or, with the arrow keys, of the one chosen.
 
 import type { JSX } from 'preact';
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { dark } from '../lib/app_state';
@@ -26,6 +26,8 @@ export interface ChartProps {
   format: (value: number) => string;
   axis?: (value: number) => string;
   height?: number;
+  /** Until when the numbers are complete; a later bucket still grows, and its reading says so. */
+  now?: number;
 }
 
 const kAxisWidth = 58;
@@ -35,8 +37,10 @@ function css(name: string): string {
 }
 
 /** Ticks in the reader's zone: the date where a day begins, otherwise hours and minutes. */
-function timeTicks(_: uPlot, splits: number[], __: number, ___: number, step: number): string[] {
+function timeTicks(plot: uPlot, splits: number[], _: number, __: number, step: number): string[] {
+  const end = plot.scales['x']?.max ?? Infinity;
   return splits.map((seconds) => {
+    if (seconds >= end) return ''; // it would be cut off at the edge
     const ms = seconds * 1000;
     const text = clock(ms);
     if (step >= 86_400 || text === '00:00:00') return day(ms).slice(5);
@@ -74,7 +78,7 @@ function options(props: ChartProps, width: number, pointAt: (u: uPlot) => void):
       y: { range: (_u, low, high) => [stack ? 0 : Math.min(low, 0), high > 0 ? high * 1.06 : 1] },
     },
     axes: [
-      { ...axis, grid: { show: false }, space: 70, values: timeTicks },
+      { ...axis, grid: { show: false }, size: 28, space: 70, values: timeTicks },
       {
         ...axis,
         grid,
@@ -97,16 +101,31 @@ function options(props: ChartProps, width: number, pointAt: (u: uPlot) => void):
   };
 }
 
-function Reading(props: { chart: ChartProps; index: number; left: number }): JSX.Element {
+/** Where a bucket lies, as shares of the width of the plot. */
+function place(chart: ChartProps, index: number): { left: number; width: number } {
+  const { times, step } = chart;
+  const first = times[0] ?? 0;
+  const span = Math.max(1, (times[times.length - 1] ?? first) + step - first);
+  return { left: ((times[index] ?? first) - first) / span, width: step / span };
+}
+
+function Reading(props: { chart: ChartProps; index: number }): JSX.Element {
   const { chart, index } = props;
+  const { left, width } = place(chart, index);
   const at = chart.times[index] ?? 0;
   const end = chart.step ? ` – ${clock(at + chart.step).slice(0, 5)}` : '';
   const when = chart.step >= 86_400_000 ? day(at) : `${day(at)} ${clock(at).slice(0, chart.step ? 5 : 8)}${end}`;
   const shown = chart.series.filter((one) => one.values[index]);
   const total = shown.reduce((sum, one) => sum + (one.values[index] ?? 0), 0);
   return (
-    <div class={`reading${props.left > 0.6 ? ' to-left' : ''}`} style={{ left: `${props.left * 100}%` }}>
-      <p class="reading-time">{when}</p>
+    <div
+      class={`reading${left > 0.6 ? ' to-left' : ''}`}
+      style={{ left: `${(left > 0.6 ? left : left + width) * 100}%` }}
+    >
+      <p class="reading-time">
+        {when}
+        {chart.step > 0 && chart.now !== undefined && at + chart.step > chart.now && ', so far'}
+      </p>
       {shown.length === 0 && <p class="muted">Nothing changed</p>}
       {[...shown].reverse().map((one) => (
         <p key={one.key} class="reading-row">
@@ -141,13 +160,13 @@ function indexAt(chart: ChartProps, ms: number): number | null {
 
 /** Creates the plot when its shape changes, and otherwise only gives it new numbers. */
 function usePlot(props: ChartProps, point: (index: number | null) => void) {
-  const place = useRef<HTMLDivElement>(null);
+  const ground = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const latest = useRef(props);
   latest.current = props;
   const shape = `${props.kind} ${props.step} ${props.height ?? ''} ${props.series.map((one) => one.key + one.color).join()} ${dark.value}`;
   useEffect(() => {
-    const element = place.current;
+    const element = ground.current;
     if (!element) return;
     const pointAt = (u: uPlot): void => {
       const left = u.cursor.left ?? -1;
@@ -176,20 +195,19 @@ function usePlot(props: ChartProps, point: (index: number | null) => void) {
       made.setScale('x', { min: first / 1000, max: (last + props.step) / 1000 });
     });
   }, [shape, props.times, props.series]);
-  return place;
+  return ground;
+}
+
+function Band(props: { at: { left: number; width: number } }): JSX.Element {
+  const { left, width } = props.at;
+  return <div class="band" style={{ left: `${left * 100}%`, width: width ? `${width * 100}%` : '1px' }} />;
 }
 
 export function Chart(props: ChartProps): JSX.Element {
   const [pointed, setPointed] = useState<number | null>(null);
-  const place = usePlot(props, setPointed);
-  const { times, step } = props;
+  const ground = usePlot(props, setPointed);
+  const { times } = props;
   const index = pointed !== null && pointed < times.length ? pointed : null;
-  const left = useMemo(() => {
-    const first = times[0];
-    const last = times[times.length - 1];
-    if (index === null || first === undefined || last === undefined) return 0;
-    return ((times[index] ?? first) + step / 2 - first) / Math.max(1, last + step - first);
-  }, [times, step, index]);
   const key = (event: KeyboardEvent): void => {
     const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (event.key === 'Escape') setPointed(null);
@@ -208,9 +226,10 @@ export function Chart(props: ChartProps): JSX.Element {
       onKeyDown={key}
       onBlur={() => setPointed(null)}
     >
-      <div ref={place} />
+      <div ref={ground} />
       <div class="chart-over" aria-live="polite">
-        {index !== null && <Reading chart={props} index={index} left={left} />}
+        {index !== null && <Band at={place(props, index)} />}
+        {index !== null && <Reading chart={props} index={index} />}
       </div>
     </div>
   );

@@ -88,6 +88,7 @@ export function DataTable(props: DataTableProps): JSX.Element {
             {columns.map((column) => (
               <Heading key={column.name} column={column} order={props.order ?? ''} sort={props.sort} />
             ))}
+            <td class="rest" />
           </tr>
         </thead>
         <tbody>
@@ -109,6 +110,7 @@ export function DataTable(props: DataTableProps): JSX.Element {
                     </td>
                   );
                 })}
+                <td class="rest" />
               </tr>
             );
           })}

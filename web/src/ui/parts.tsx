@@ -85,17 +85,19 @@ export function ErrorBox(props: { error: ApiError; retry?: (() => void) | undefi
   );
 }
 
-export function SnapshotProgress(props: { snapshot: Snapshot }): JSX.Element {
+export function SnapshotProgress(props: { snapshot: Snapshot; bar_only?: boolean }): JSX.Element {
   const { rows, tables_done, tables_total } = props.snapshot;
   return (
     <div class="snapshot">
       {tables_total !== undefined && (
         <progress aria-label="Tables read" max={Math.max(1, tables_total)} value={tables_done ?? 0} />
       )}
-      <p class="muted">
-        {tables_total !== undefined && `${count(tables_done ?? 0)} of ${plural(tables_total, 'table')}, `}
-        {plural(rows ?? 0, 'row')} read so far.
-      </p>
+      {!props.bar_only && (
+        <p class="muted">
+          {tables_total !== undefined && `${count(tables_done ?? 0)} of ${plural(tables_total, 'table')}, `}
+          {plural(rows ?? 0, 'row')} read so far.
+        </p>
+      )}
     </div>
   );
 }
