@@ -54,7 +54,9 @@ struct Retention {
 class Log {
  public:
   // Opens the log in `directory`, or creates it (with a new random identity). Cuts a torn tail off
-  // the last segment. kCorruption for damage anywhere else, with file and offset.
+  // the last segment. kCorruption for damage in its headers or its last segment, with file and
+  // offset (damage elsewhere is found when it is read); kUnsupported for a newer format; then
+  // nothing in the folder was changed.
   // `fs` and `clock` must outlive the log.
   static Result<std::unique_ptr<Log>> open(io::Fs& fs, const io::Clock& clock,
                                            const std::string& directory, const LogOptions& options);

@@ -18,21 +18,30 @@ class Recovery {
     TRY_ASSIGN(files_, list_segments(fs_, directory_));
     TRY(drop_unmade());
     for (const SegmentFile& file : files_) TRY(read_header(file));
-    if (files_.empty()) return std::move(out_);
+    if (files_.empty()) return finish();
     // A segment was whole on the disk before the one behind it was begun.
-    TRY(scan_last(unmade_dropped_ ? Tail::kMustBeWhole : Tail::kMayBeTorn));
+    TRY(scan_last(!unmade_.empty() ? Tail::kMustBeWhole : Tail::kMayBeTorn));
     if (!last_has_frames() && files_.size() > 1) {
       const LogState expected = out_.last_header.before;
-      TRY(drop_last());
+      drop_last();
       TRY(scan_last(Tail::kMustBeWhole));
       if (out_.state != expected)
         return damage_error(out_.segments.back().info.file, out_.segments.back().info.bytes,
                             "it does not end where the segment behind it begins");
     }
-    return std::move(out_);
+    return finish();
   }
 
  private:
+  // Only now, when all else is sound: opening a damaged log changes nothing in it.
+  Result<Recovered> finish() {
+    for (const std::string& path : unmade_) {
+      TRY(fs_.remove(path));
+      TRY(fs_.sync_directory(directory_));
+    }
+    return std::move(out_);
+  }
+
   // A last segment without a whole header: the crash came while it was made, and no frame can be in
   // it, since the header is made durable first.
   Status drop_unmade() {
@@ -44,9 +53,8 @@ class Recovery {
     TRY_ASSIGN(const std::uint64_t bytes, file->size());
     const bool first_of_log = last.number == kFirstSegmentNumber;
     if (bytes > kSegmentHeaderBytes || (files_.size() == 1 && !first_of_log)) return {};
-    TRY(remove_file(last.path));
+    unmade_.push_back(last.path);
     files_.pop_back();
-    unmade_dropped_ = true;
     return {};
   }
 
@@ -131,23 +139,17 @@ class Recovery {
     return out_.state.next_frame > out_.last_header.before.next_frame;
   }
 
-  Status drop_last() {
-    TRY(remove_file(out_.segments.back().info.file));
+  void drop_last() {
+    unmade_.push_back(out_.segments.back().info.file);
     out_.segments.pop_back();
     files_.pop_back();
-    return {};
-  }
-
-  Status remove_file(const std::string& path) {
-    TRY(fs_.remove(path));
-    return fs_.sync_directory(directory_);
   }
 
   io::Fs& fs_;
   const std::string directory_;
   const std::uint32_t frame_bytes_max_;
   std::vector<SegmentFile> files_;
-  bool unmade_dropped_ = false;
+  std::vector<std::string> unmade_;  // last segments whose making a crash cut off, to be removed
   Recovered out_;
 };
 
