@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "duck/duck.h"
+#include "engine/consolidate.h"
 #include "engine/store.h"
 #include "model/batch.h"
 #include "model/position.h"
@@ -38,19 +39,16 @@ struct EngineOptions {
   int readers_max = 4;                  // queries from outside at a time
 };
 
-enum class MirrorKind {
-  kKeyed,       // by primary key or replica identity index
-  kBag,         // no key, replica identity FULL: equal rows are counted
-  kAppendOnly,  // no key, no identity: PostgreSQL sends only inserts and truncates
-};
-
 // A captured table as the engine keeps it.
 struct Mirror {
   model::Table table;                        // the newest version
   MirrorKind kind = MirrorKind::kKeyed;
   std::vector<std::uint32_t> kept_columns;   // indexes into table.columns
   std::string name;                          // "schema"."table", quoted: a DuckDB view of its rows
-  Store* store = nullptr;
+  Store* store = nullptr;                    // its columns: the kept ones, with DuckDB's names
+  // Why its changes are no longer taken; empty while it is live. Its rows are then out of date, and
+  // reading `name` fails with this reason.
+  std::string stopped;
 };
 
 // One relation's net change in the batch being applied.
@@ -75,6 +73,11 @@ class ViewMaintainer {
   virtual Status rebuild(duck::Connection& connection) = 0;
   // The mirror was truncated, reloaded or changed its columns: its deltas no longer tell.
   virtual Status table_replaced(duck::Connection& connection, const Mirror& mirror) = 0;
+  // The mirror is out of date from here on (mirror.stopped says why): views over it cannot be right.
+  virtual Status table_stopped(duck::Connection& connection, const Mirror& mirror) {
+    (void)connection, (void)mirror;
+    return {};
+  }
 };
 
 struct EnginePosition {
@@ -113,7 +116,12 @@ class Engine {
   virtual Status bind_log(const std::string& log_identity) = 0;
 
   // Makes known what a table looks like (from the catalog), before rows of it come.
+  // kUnsupported when it is mirrored already and its kept columns or key changed: stop_table().
   virtual Status define_table(const model::Table& table) = 0;
+
+  // Takes no more changes of a mirrored table (until the next snapshot); activity goes on counting
+  // them. Not while a transaction is half applied.
+  virtual Status stop_table(model::Oid table, const std::string& reason) = 0;
 
   // Takes the next batch: consolidates, updates mirrors, activity and views. Commits when the batch
   // ends a transaction; else the DuckDB transaction stays open for the next part. On an error

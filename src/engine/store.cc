@@ -111,6 +111,8 @@ class ClusteredStore : public Store {
                                            select, column_list(spec_, "")));
   }
 
+  Status clear() override { return connection_.execute(fmt::format("DELETE FROM {}", table_)); }
+
   Status maintain() override { return {}; }
 
   Result<std::uint64_t> row_count() override {

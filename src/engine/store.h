@@ -73,6 +73,9 @@ class Store {
   // Replaces everything by the rows of a SELECT with the spec's columns: the initial load.
   virtual Status load(const std::string& select) = 0;
 
+  // Removes every row.
+  virtual Status clear() = 0;
+
   // Rewrites a bounded part when it is due; called after apply(), in the same transaction.
   virtual Status maintain() = 0;
 

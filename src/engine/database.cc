@@ -1,0 +1,71 @@
+#include "engine/database.h"
+
+#include <fmt/core.h>
+
+#include <filesystem>
+
+namespace pgweir::engine {
+namespace {
+
+// Rows of one group: what a lookup by the hash of a key must read at the least.
+constexpr int kRowGroupRows = 8192;
+// Keys of a batch for which a join prunes row groups one by one.
+constexpr int kPrunedKeysMax = 1000;
+
+}  // namespace
+
+Result<std::unique_ptr<EngineDatabase>> EngineDatabase::open(const DatabaseOptions& options) {
+  std::error_code failed;
+  std::filesystem::create_directories(options.directory, failed);
+  if (failed)
+    return error(Code::kIo, fmt::format("the folder {} could not be made", options.directory),
+                 failed.message());
+  const std::string path = options.directory + "/engine.duckdb";
+  auto opened = std::unique_ptr<EngineDatabase>(new EngineDatabase(path));
+  // The database proper is attached to an empty one in memory: only so can it have small row groups.
+  TRY_ASSIGN(opened->database_,
+             duck::Database::open(":memory:pgweir_none",
+                                  {{"threads", std::to_string(options.threads)},
+                                   {"memory_limit", fmt::format("{}B", options.memory_bytes)},
+                                   {"temp_directory", options.directory + "/spill"},
+                                   {"preserve_insertion_order", "false"},
+                                   {"allocator_background_threads", "true"},
+                                   {"checkpoint_threshold", "1TB"},
+                                   {"dynamic_or_filter_threshold", std::to_string(kPrunedKeysMax)}}));
+  TRY_ASSIGN(const auto connection, opened->database_->connect());
+  const Status attached =
+      connection->execute(fmt::format("ATTACH {} AS {} (ROW_GROUP_SIZE {})",
+                                      duck::quote_literal(path), kCatalog, kRowGroupRows));
+  if (!attached.ok()) {
+    Error failure = attached.error();
+    failure.detail = failure.message;
+    failure.message = fmt::format("the engine's database {} cannot be opened", path);
+    if (failure.code == Code::kInvalid) failure.code = Code::kCorruption;
+    return failure;
+  }
+  TRY(connection->execute(fmt::format("USE {0}; CREATE SCHEMA IF NOT EXISTS \"public\"; "
+                                      "CREATE SCHEMA IF NOT EXISTS pgweir; "
+                                      "CREATE SCHEMA IF NOT EXISTS pgweir_internal",
+                                      kCatalog)));
+  TRY(connection->execute("SET GLOBAL enable_external_access = false"));
+  TRY(connection->execute("SET GLOBAL lock_configuration = true"));
+  return opened;
+}
+
+Result<std::unique_ptr<duck::Connection>> EngineDatabase::connect() {
+  TRY_ASSIGN(auto connection, database_->connect());
+  TRY(connection->execute(fmt::format("SET search_path = '{0}.main,{0}.public'", kCatalog)));
+  return connection;
+}
+
+std::uint64_t EngineDatabase::wal_bytes() const {
+  std::error_code missing;
+  const std::uintmax_t size = std::filesystem::file_size(path_ + ".wal", missing);
+  return missing ? 0 : size;
+}
+
+Status EngineDatabase::checkpoint(duck::Connection& connection) {
+  return connection.execute(fmt::format("CHECKPOINT {}", kCatalog));
+}
+
+}  // namespace pgweir::engine

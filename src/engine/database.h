@@ -1,0 +1,43 @@
+// The engine's DuckDB database: one file, opened so that only the engine writes and nothing that
+// comes in as SQL can reach files, the network or settings.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "duck/duck.h"
+
+namespace pgweir::engine {
+
+// The catalog's name inside DuckDB; the default one of every connection that connect() gives.
+inline constexpr const char* kCatalog = "pgweir_engine";
+
+struct DatabaseOptions {
+  std::string directory;
+  std::uint64_t memory_bytes = 0;
+  int threads = 2;
+};
+
+class EngineDatabase {
+ public:
+  // Creates the directory and the file when they are missing.
+  static Result<std::unique_ptr<EngineDatabase>> open(const DatabaseOptions& options);
+
+  // A connection on which names without a schema are views, or tables of the schema public.
+  Result<std::unique_ptr<duck::Connection>> connect();
+
+  // Size of DuckDB's own write-ahead log: what the next open would replay.
+  std::uint64_t wal_bytes() const;
+  // Moves the write-ahead log's content into the file. Not inside a transaction.
+  Status checkpoint(duck::Connection& connection);
+
+ private:
+  explicit EngineDatabase(std::string path) : path_(std::move(path)) {}
+
+  const std::string path_;
+  std::unique_ptr<duck::Database> database_;
+};
+
+}  // namespace pgweir::engine

@@ -1,0 +1,518 @@
+#include "engine/engine.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/mutex.h"
+#include "engine/activity.h"
+#include "engine/database.h"
+#include "engine/meta.h"
+#include "engine/mirror_writer.h"
+#include "engine/readers.h"
+
+namespace pgweir::engine {
+namespace {
+
+using duck::quote_identifier;
+
+// A known table: with a writer and a public Mirror when it is mirrored.
+struct KnownTable {
+  StoredTable stored;
+  std::unique_ptr<MirrorWriter> writer;
+  Mirror mirror;
+  bool touched = false;  // by the batch being applied
+};
+
+class DuckEngine : public Engine {
+ public:
+  DuckEngine(EngineOptions options, WantedColumns wanted, Logger& logger)
+      : options_(std::move(options)), wanted_(std::move(wanted)), logger_(logger) {}
+
+  Status start();
+  void set_maintainer(ViewMaintainer* maintainer) override { maintainer_ = maintainer; }
+  duck::Connection& write_connection() override { return *connection_; }
+  Status bind_log(const std::string& log_identity) override;
+  Status define_table(const model::Table& table) override;
+  Status stop_table(model::Oid table, const std::string& reason) override;
+  Status apply(const model::Batch& batch) override;
+  Status begin_snapshot(const model::Position& position) override;
+  Status end_snapshot(const model::Position& position, model::Lsn end_lsn) override;
+  Status advance(const model::Position& position, model::Lsn end_lsn) override;
+  EnginePosition position() const override;
+  std::vector<Mirror> mirrors() const override;
+  Result<std::unique_ptr<Reader>> reader(Milliseconds timeout) override {
+    return readers_->lend(timeout);
+  }
+
+ private:
+  template <typename Body>
+  Status commit(const Body& body);
+  Status begin_transaction();
+  Status end_transaction();
+  Status roll_back(Status failure);
+  Status load_tables();
+  Status attach_mirror(KnownTable& known);
+  Status show_mirror(const KnownTable& known);
+  Status hide_mirrors();
+  Status check_shape(const KnownTable& known, const model::Table& table) const;
+  Status apply_parts(const model::Batch& batch);
+  Status apply_rows(const model::Batch& batch);
+  Status apply_changes(const model::Batch& batch);
+  Status apply_mirror(KnownTable& known, const model::Batch& batch);
+  Result<KnownTable*> known_table(const model::Table& table);
+  void publish_mirrors();
+  Status checkpoint_when_due();
+
+  const EngineOptions options_;
+  const WantedColumns wanted_;
+  Logger& logger_;
+  ViewMaintainer* maintainer_ = nullptr;
+
+  std::unique_ptr<EngineDatabase> database_;
+  std::unique_ptr<ReaderPool> readers_;
+  std::unique_ptr<duck::Connection> connection_;
+  std::unique_ptr<Meta> meta_;
+  std::unique_ptr<Activity> activity_;
+  std::map<std::uint32_t, KnownTable> tables_;  // by OID
+  State state_;                                 // with what the open transaction has applied
+  bool in_transaction_ = false;
+  bool tables_changed_ = false;  // in the open transaction
+
+  mutable Mutex mutex_;
+  EnginePosition committed_ GUARDED_BY(mutex_);
+  std::vector<Mirror> mirrors_ GUARDED_BY(mutex_);
+};
+
+// --- Opening ----------------------------------------------------------------------------------
+
+Status DuckEngine::start() {
+  TRY_ASSIGN(database_, EngineDatabase::open({.directory = options_.directory,
+                                              .memory_bytes = options_.memory_bytes,
+                                              .threads = options_.threads}));
+  TRY_ASSIGN(connection_, database_->connect());
+  TRY_ASSIGN(readers_, ReaderPool::open(*database_, options_.readers_max));
+  TRY_ASSIGN(meta_, Meta::open(*connection_));
+  TRY_ASSIGN(activity_, Activity::open(*connection_));
+  TRY_ASSIGN(state_, meta_->read_state());
+  TRY(duck::in_transaction(*connection_, [&] { return load_tables(); }));
+  MutexLock lock(mutex_);
+  committed_ = state_.position;
+  return {};
+}
+
+// The tables as the database has them. Mirrors that are known already keep their place in memory.
+Status DuckEngine::load_tables() {
+  TRY_ASSIGN(const std::vector<StoredTable> stored, meta_->read_tables());
+  std::map<std::uint32_t, KnownTable> loaded;
+  for (const StoredTable& table : stored) {
+    KnownTable& known = loaded[model::value(table.table.id)];
+    known.stored = table;
+    if (table.mirrored) TRY(attach_mirror(known));
+  }
+  tables_ = std::move(loaded);
+  publish_mirrors();
+  return {};
+}
+
+Status DuckEngine::attach_mirror(KnownTable& known) {
+  const model::Table& table = known.stored.table;
+  MirrorLayout layout = lay_out(table, known.stored.kept_columns,
+                                {.numeric_precision = options_.numeric_precision,
+                                 .numeric_scale = options_.numeric_scale});
+  known.mirror = {.table = table,
+                  .kind = layout.identity.kind,
+                  .kept_columns = layout.identity.kept,
+                  .name = quote_identifier(table.schema) + "." + quote_identifier(table.name),
+                  .stopped = known.stored.stopped};
+  TRY_ASSIGN(known.writer, MirrorWriter::open(*connection_, std::move(layout)));
+  known.mirror.store = &known.writer->store();
+  return {};
+}
+
+void DuckEngine::publish_mirrors() {
+  std::vector<Mirror> mirrors;
+  for (const auto& [oid, known] : tables_) {
+    if (known.stored.mirrored) mirrors.push_back(known.mirror);
+  }
+  std::sort(mirrors.begin(), mirrors.end(), [](const Mirror& a, const Mirror& b) {
+    return a.table.qualified_name() < b.table.qualified_name();
+  });
+  MutexLock lock(mutex_);
+  mirrors_ = std::move(mirrors);
+}
+
+Status DuckEngine::bind_log(const std::string& log_identity) {
+  std::string& bound = state_.position.log_identity;
+  if (bound == log_identity) return {};
+  if (!bound.empty()) {
+    return error(Code::kCorruption,
+                 "the engine's database belongs to another log",
+                 fmt::format("bound to log {}, opened with log {}; position {}", bound,
+                             log_identity, model::to_string(state_.position.position)),
+                 "Put back the log that it was made from, or remove the folder engine to build it "
+                 "anew from this log");
+  }
+  return commit([&]() -> Status {
+    state_.position.log_identity = log_identity;
+    return {};
+  });
+}
+
+// --- Transactions -----------------------------------------------------------------------------
+
+Status DuckEngine::begin_transaction() {
+  if (in_transaction_) return {};
+  TRY(connection_->execute("BEGIN TRANSACTION"));
+  in_transaction_ = true;
+  return {};
+}
+
+// Writes the state and commits.
+Status DuckEngine::end_transaction() {
+  TRY(meta_->write_state(state_));
+  TRY(connection_->execute("COMMIT"));
+  in_transaction_ = false;
+  if (tables_changed_) publish_mirrors();
+  tables_changed_ = false;
+  {
+    MutexLock lock(mutex_);
+    committed_ = state_.position;
+  }
+  return checkpoint_when_due();
+}
+
+// Takes everything since the last commit back, in the database and in memory.
+Status DuckEngine::roll_back(Status failure) {
+  if (in_transaction_) {
+    // A failed COMMIT has ended the transaction already: nothing is left to roll back then.
+    const Status ignored = connection_->execute("ROLLBACK");
+    (void)ignored;
+  }
+  in_transaction_ = false;
+  activity_->rolled_back();
+  TRY_ASSIGN(state_, meta_->read_state());
+  for (auto& [oid, known] : tables_) {
+    if (known.writer != nullptr) known.writer->rolled_back();
+  }
+  if (tables_changed_) TRY(duck::in_transaction(*connection_, [&] { return load_tables(); }));
+  tables_changed_ = false;
+  return failure;
+}
+
+// `body` and the state in one transaction, which must not be open yet.
+template <typename Body>
+Status DuckEngine::commit(const Body& body) {
+  if (in_transaction_)
+    return error(Code::kInternal, "a transaction is half applied: only its next part can follow");
+  TRY(begin_transaction());
+  Status status = body();
+  if (status.ok()) status = end_transaction();
+  return status.ok() ? status : roll_back(status);
+}
+
+Status DuckEngine::checkpoint_when_due() {
+  if (database_->wal_bytes() < options_.checkpoint_bytes) return {};
+  const Status done = database_->checkpoint(*connection_);
+  if (!done.ok()) logger_.warning("engine: no checkpoint now: {}", done.error().text());
+  return {};
+}
+
+// --- Tables -----------------------------------------------------------------------------------
+
+// Nothing that is kept may change: names, types, key.
+Status DuckEngine::check_shape(const KnownTable& known, const model::Table& table) const {
+  const MirrorLayout& old = known.writer->layout();
+  std::string changes;
+  std::vector<std::uint32_t> kept;
+  for (const std::uint32_t i : old.identity.kept) {
+    const model::Column& column = old.table.columns[i];
+    const auto same = std::find_if(table.columns.begin(), table.columns.end(),
+                                   [&](const model::Column& c) { return c.name == column.name; });
+    if (same == table.columns.end()) {
+      changes += fmt::format("column {} is gone; ", column.name);
+    } else if (same->type != column.type || same->type_modifier != column.type_modifier) {
+      changes += fmt::format("column {} was {} and is {}; ", column.name, column.type_name,
+                             same->type_name);
+    } else {
+      kept.push_back(static_cast<std::uint32_t>(same - table.columns.begin()));
+    }
+  }
+  const auto wanted = wanted_(table);
+  const MirrorLayout now =
+      lay_out(table, wanted.value_or(kept), {.numeric_precision = options_.numeric_precision,
+                                             .numeric_scale = options_.numeric_scale});
+  if (changes.empty() && now.columns.size() != old.columns.size())
+    changes += "the columns that are kept are others; ";
+  if (changes.empty() && now.columns != old.columns) changes += "the order of columns changed; ";
+  if (table.schema != old.table.schema || table.name != old.table.name)
+    changes += fmt::format("it is now called {}; ", table.qualified_name());
+  if (changes.empty() && now.identity.kind != old.identity.kind)
+    changes += "its replica identity changed; ";
+  if (changes.empty()) return {};
+  changes.resize(changes.size() - 2);
+  return error(Code::kUnsupported,
+               fmt::format("table {} changed its shape", old.table.qualified_name()), changes,
+               "Its mirror and the views over it stop here; a new snapshot takes it in again");
+}
+
+Status DuckEngine::define_table(const model::Table& table) {
+  const auto found = tables_.find(model::value(table.id));
+  if (found != tables_.end()) {
+    KnownTable& known = found->second;
+    if (known.stored.table == table || !known.stored.stopped.empty()) return {};
+    if (known.writer != nullptr) TRY(check_shape(known, table));
+  }
+  const auto body = [&]() -> Status {
+    KnownTable& known = tables_[model::value(table.id)];
+    const bool is_new = known.writer == nullptr;
+    const auto wanted = wanted_(table);
+    known.stored = {.table = table, .mirrored = wanted.has_value()};
+    if (wanted) known.stored.kept_columns = *wanted;
+    tables_changed_ = true;
+    TRY(meta_->write_table(known.stored));
+    if (!wanted) return {};
+    if (!is_new) {
+      MirrorLayout layout = lay_out(table, *wanted, {.numeric_precision = options_.numeric_precision,
+                                                     .numeric_scale = options_.numeric_scale});
+      known.mirror.table = table;
+      known.mirror.kept_columns = layout.identity.kept;
+      known.writer->set_table(table, std::move(layout.identity));
+      return {};
+    }
+    TRY(attach_mirror(known));
+    if (state_.phase == Phase::kLoading) return known.writer->create_raw();
+    return show_mirror(known);
+  };
+  if (!in_transaction_) return commit(body);
+  const Status status = body();
+  return status.ok() ? status : roll_back(status);
+}
+
+Status DuckEngine::show_mirror(const KnownTable& known) {
+  const model::Table& table = known.stored.table;
+  for (const auto& [oid, other] : tables_) {
+    const auto same = [](const std::string& a, const std::string& b) {
+      return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
+        return std::tolower(x) == std::tolower(y);
+      });
+    };
+    if (&other != &known && other.stored.mirrored && same(other.stored.table.schema, table.schema) &&
+        same(other.stored.table.name, table.name))
+      return error(Code::kUnsupported,
+                   fmt::format("tables {} and {} cannot both be mirrored", table.qualified_name(),
+                               other.stored.table.qualified_name()),
+                   "names in the engine do not tell upper from lower case",
+                   "Exclude one of them in source.exclude");
+  }
+  std::string columns;
+  for (const StoreColumn& column : known.writer->layout().columns)
+    columns += (columns.empty() ? "" : ", ") + quote_identifier(column.name);
+  TRY(connection_->execute(
+      fmt::format("CREATE SCHEMA IF NOT EXISTS {}", quote_identifier(table.schema))));
+  return connection_->execute(fmt::format("CREATE OR REPLACE VIEW {} AS SELECT {} FROM {}",
+                                          known.mirror.name, columns,
+                                          known.mirror.store->content_name()));
+}
+
+Status DuckEngine::stop_table(model::Oid table, const std::string& reason) {
+  const auto found = tables_.find(model::value(table));
+  if (found == tables_.end() || !found->second.stored.mirrored)
+    return error(Code::kNotFound, "the table to stop is not mirrored");
+  KnownTable& known = found->second;
+  if (!known.stored.stopped.empty()) return {};
+  return commit([&]() -> Status {
+    known.stored.stopped = known.mirror.stopped = reason;
+    tables_changed_ = true;
+    TRY(meta_->write_table(known.stored));
+    const std::string text = fmt::format("table {} is stopped: {}",
+                                         known.stored.table.qualified_name(), reason);
+    TRY(connection_->execute(fmt::format("CREATE OR REPLACE VIEW {} AS SELECT error({}) AS stopped",
+                                         known.mirror.name, duck::quote_literal(text))));
+    return maintainer_ == nullptr ? Status{}
+                                  : maintainer_->table_stopped(*connection_, known.mirror);
+  });
+}
+
+Result<KnownTable*> DuckEngine::known_table(const model::Table& table) {
+  const auto found = tables_.find(model::value(table.id));
+  if (found == tables_.end() || !(found->second.stored.table == table)) TRY(define_table(table));
+  return &tables_.at(model::value(table.id));
+}
+
+// --- Batches ----------------------------------------------------------------------------------
+
+Status DuckEngine::apply(const model::Batch& batch) {
+  if (batch.from != state_.position.position) {
+    return error(Code::kInternal, "the batch does not follow the engine's position",
+                 fmt::format("at {}, the batch begins after {}",
+                             model::to_string(state_.position.position),
+                             model::to_string(batch.from)));
+  }
+  const bool is_first_part = !in_transaction_;
+  Status status = apply_parts(batch);
+  if (status.ok()) return status;
+  const bool retry = status.error().code == Code::kUnavailable && is_first_part;
+  status = roll_back(status);
+  if (!retry) return status;
+  // Queries from outside share the memory: they give way.
+  logger_.warning("engine: out of memory, queries are stopped: {}", status.error().message);
+  readers_->interrupt_all();
+  status = apply_parts(batch);
+  return status.ok() ? status : roll_back(status);
+}
+
+Status DuckEngine::apply_parts(const model::Batch& batch) {
+  TRY(begin_transaction());
+  if (state_.phase == Phase::kLoading) {
+    TRY(apply_rows(batch));
+  } else {
+    TRY(apply_changes(batch));
+  }
+  activity_->count(batch);
+  state_.position.position = batch.to;
+  for (const model::Transaction& transaction : batch.transactions) {
+    if (model::value(transaction.end_lsn) != 0) state_.position.end_lsn = transaction.end_lsn;
+    state_.position.commit_time = transaction.commit_time;
+  }
+  if (!batch.ends_transaction() && state_.phase != Phase::kLoading) return {};
+  TRY(activity_->write());
+  return end_transaction();
+}
+
+// Rows that a snapshot read.
+Status DuckEngine::apply_rows(const model::Batch& batch) {
+  std::vector<KnownTable*> tables;
+  for (const auto& table : batch.tables) {
+    TRY_ASSIGN(KnownTable* known, known_table(*table));
+    tables.push_back(known);
+  }
+  for (const model::Change& change : batch.changes) {
+    if (change.op != model::Op::kRead)
+      return error(Code::kInternal, "a change came before the snapshot ended",
+                   batch.table_of(change).qualified_name());
+    KnownTable& known = *tables[change.table];
+    if (known.writer != nullptr) TRY(known.writer->append_raw(batch, change));
+  }
+  for (KnownTable* known : tables) {
+    if (known->writer != nullptr) TRY(known->writer->flush_raw());
+  }
+  return {};
+}
+
+Status DuckEngine::apply_changes(const model::Batch& batch) {
+  std::vector<KnownTable*> tables;
+  for (const auto& table : batch.tables) {
+    TRY_ASSIGN(KnownTable* known, known_table(*table));
+    tables.push_back(known);
+    known->touched = false;
+  }
+  for (const model::Change& change : batch.changes) {
+    KnownTable& known = *tables[change.table];
+    if (known.writer == nullptr || !known.stored.stopped.empty()) continue;
+    if (!known.touched) TRY(known.writer->begin());
+    known.touched = true;
+    TRY(known.writer->add(batch, change));
+  }
+  bool changed = false;
+  for (KnownTable* known : tables) {
+    if (!known->touched) continue;
+    known->touched = false;
+    changed = true;
+    TRY(apply_mirror(*known, batch));
+  }
+  return changed && maintainer_ != nullptr ? maintainer_->batch_applied(*connection_) : Status{};
+}
+
+Status DuckEngine::apply_mirror(KnownTable& known, const model::Batch& batch) {
+  TRY_ASSIGN(const std::uint64_t rows, known.writer->make_delta(batch));
+  const bool replaced = known.writer->truncated();
+  if (!replaced && rows != 0 && maintainer_ != nullptr) {
+    TRY(maintainer_->table_changed(*connection_, known.mirror,
+                                   {.table = known.writer->delta_table(), .rows = rows}));
+  }
+  TRY(known.writer->apply_delta(rows));
+  return replaced && maintainer_ != nullptr
+             ? maintainer_->table_replaced(*connection_, known.mirror)
+             : Status{};
+}
+
+// --- Snapshots --------------------------------------------------------------------------------
+
+Status DuckEngine::begin_snapshot(const model::Position& position) {
+  if (in_transaction_) {
+    // A transaction that the new snapshot replaces.
+    TRY(roll_back({}));
+  }
+  return commit([&]() -> Status {
+    tables_changed_ = true;
+    TRY(hide_mirrors());
+    tables_.clear();
+    TRY(meta_->forget_tables());
+    state_.phase = Phase::kLoading;
+    state_.position.position = position;
+    state_.position.snapshot_complete = false;
+    return {};
+  });
+}
+
+Status DuckEngine::hide_mirrors() {
+  for (auto& [oid, known] : tables_) {
+    if (!known.stored.mirrored) continue;
+    known.writer.reset();
+    const model::Table& table = known.stored.table;
+    TRY(connection_->execute(fmt::format("DROP VIEW IF EXISTS {}.{}", quote_identifier(table.schema),
+                                         quote_identifier(table.name))));
+    TRY(connection_->execute(fmt::format("DROP TABLE IF EXISTS {}.raw_{}", kInternalSchema, oid)));
+    TRY(Store::drop(*connection_, fmt::format("mirror of {}", oid)));
+  }
+  return {};
+}
+
+Status DuckEngine::end_snapshot(const model::Position& position, model::Lsn end_lsn) {
+  if (state_.phase != Phase::kLoading)
+    return error(Code::kInternal, "a snapshot ends that has not begun");
+  const Status done = commit([&]() -> Status {
+    for (auto& [oid, known] : tables_) {
+      if (known.writer == nullptr) continue;
+      TRY(known.writer->load_raw());
+      TRY(show_mirror(known));
+    }
+    state_.phase = Phase::kLive;
+    state_.position.position = position;
+    state_.position.end_lsn = end_lsn;
+    state_.position.snapshot_complete = true;
+    return maintainer_ == nullptr ? Status{} : maintainer_->rebuild(*connection_);
+  });
+  if (!done.ok()) return done;
+  return database_->checkpoint(*connection_);
+}
+
+Status DuckEngine::advance(const model::Position& position, model::Lsn end_lsn) {
+  return commit([&]() -> Status {
+    state_.position.position = position;
+    state_.position.end_lsn = end_lsn;
+    return {};
+  });
+}
+
+EnginePosition DuckEngine::position() const {
+  MutexLock lock(mutex_);
+  return committed_;
+}
+
+std::vector<Mirror> DuckEngine::mirrors() const {
+  MutexLock lock(mutex_);
+  return mirrors_;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options, WantedColumns wanted,
+                                             Logger& logger) {
+  auto engine = std::make_unique<DuckEngine>(options, std::move(wanted), logger);
+  TRY(engine->start());
+  return std::unique_ptr<Engine>(std::move(engine));
+}
+
+}  // namespace pgweir::engine

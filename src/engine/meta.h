@@ -1,0 +1,54 @@
+// What the engine keeps about itself in the database: its position, and the tables it knows.
+//
+// Threads: the write connection for everything; read_position() on any connection.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "duck/duck.h"
+#include "engine/engine.h"
+
+namespace pgweir::engine {
+
+// How far a snapshot is: its rows come in until it is complete.
+enum class Phase : std::uint8_t { kFresh = 0, kLoading = 1, kLive = 2 };
+
+struct State {
+  EnginePosition position;
+  Phase phase = Phase::kFresh;
+};
+
+// A table as it was defined last.
+struct StoredTable {
+  model::Table table;
+  std::vector<std::uint32_t> kept_columns;
+  bool mirrored = false;
+  std::string stopped;
+};
+
+class Meta {
+ public:
+  // Makes the tables when they are missing; kCorruption for those of another version.
+  static Result<std::unique_ptr<Meta>> open(duck::Connection& connection);
+
+  Result<State> read_state() const;
+  Status write_state(const State& state);
+
+  Result<std::vector<StoredTable>> read_tables() const;
+  Status write_table(const StoredTable& table);
+  Status forget_tables();
+
+ private:
+  explicit Meta(duck::Connection& connection) : connection_(connection) {}
+
+  duck::Connection& connection_;
+  std::unique_ptr<duck::Statement> write_state_;
+};
+
+Result<State> read_state(duck::Connection& connection);
+
+}  // namespace pgweir::engine

@@ -1,0 +1,404 @@
+#include "engine/mirror_writer.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <set>
+
+namespace pgweir::engine {
+namespace {
+
+using duck::quote_identifier;
+using model::Cell;
+using model::CellKind;
+
+constexpr const char* kDatabase = "pgweir_engine";
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) {
+    return c < 0x80 ? static_cast<char>(std::tolower(c)) : static_cast<char>(c);
+  });
+  return text;
+}
+
+// DuckDB's names ignore case, PostgreSQL's do not; some are ours.
+std::string free_name(const std::string& name, std::set<std::string>& taken) {
+  std::string candidate = name;
+  for (int i = 2; !taken.insert(lower(candidate)).second; ++i)
+    candidate = fmt::format("{}_{}", name, i);
+  return candidate;
+}
+
+RowIdentity identify(const model::Table& table) {
+  RowIdentity identity;
+  std::vector<std::uint32_t> marked;
+  for (std::uint32_t i = 0; i < table.columns.size(); ++i) {
+    if (table.columns[i].in_key) marked.push_back(i);
+  }
+  switch (table.replica_identity) {
+    case model::ReplicaIdentity::kNothing: identity.kind = MirrorKind::kAppendOnly; break;
+    case model::ReplicaIdentity::kFull:
+      identity.key = table.primary_key;
+      identity.kind = table.primary_key.empty() ? MirrorKind::kBag : MirrorKind::kKeyed;
+      break;
+    default:
+      identity.key = marked.empty() ? table.primary_key : marked;
+      identity.kind = identity.key.empty() ? MirrorKind::kAppendOnly : MirrorKind::kKeyed;
+  }
+  return identity;
+}
+
+// "a0, a1, ..." for every column, each made by `item`.
+template <typename Item>
+std::string joined(std::size_t count, const char* separator, const Item& item) {
+  std::string out;
+  for (std::size_t i = 0; i < count; ++i) out += (i == 0 ? "" : separator) + item(i);
+  return out;
+}
+
+}  // namespace
+
+MirrorLayout lay_out(const model::Table& table, std::vector<std::uint32_t> kept,
+                     const TypeOptions& options) {
+  MirrorLayout layout{.table = table, .identity = identify(table)};
+  RowIdentity& identity = layout.identity;
+  kept.insert(kept.end(), identity.key.begin(), identity.key.end());
+  std::sort(kept.begin(), kept.end());
+  kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
+  identity.kept = kept;
+  if (identity.kind == MirrorKind::kBag) identity.key = kept;
+  std::set<std::string> taken{kHashColumn, kWeightColumn, kRunColumn};
+  for (const std::uint32_t i : kept) {
+    const ColumnType& type = layout.types.emplace_back(map_type(table.columns[i], options));
+    layout.columns.push_back({free_name(table.columns[i].name, taken), type.duck_type});
+  }
+  return layout;
+}
+
+Result<std::unique_ptr<MirrorWriter>> MirrorWriter::open(duck::Connection& connection,
+                                                         MirrorLayout layout) {
+  auto writer = std::unique_ptr<MirrorWriter>(new MirrorWriter(connection, std::move(layout)));
+  const MirrorLayout& made = writer->layout_;
+  StoreSpec spec{.name = fmt::format("mirror of {}", model::value(made.table.id)),
+                 .columns = made.columns};
+  spec.unique = made.identity.kind == MirrorKind::kKeyed;
+  for (std::uint32_t i = 0; i < made.identity.kept.size(); ++i) {
+    const auto& key = made.identity.key;
+    const bool is_key = std::find(key.begin(), key.end(), made.identity.kept[i]) != key.end();
+    writer->is_key_.push_back(is_key);
+    if (is_key) spec.key.push_back(i);
+  }
+  TRY_ASSIGN(writer->store_, Store::open(connection, spec));
+  TRY(writer->create_temporary_tables());
+  TRY(writer->prepare_statements());
+  return writer;
+}
+
+void MirrorWriter::set_table(const model::Table& table, RowIdentity identity) {
+  layout_.table = table;
+  layout_.identity = std::move(identity);
+}
+
+Status MirrorWriter::create_temporary_tables() {
+  const std::uint32_t id = model::value(layout_.table.id);
+  stage_name_ = fmt::format("pgweir_stage_{}", id);
+  stage_ = "temp." + stage_name_;
+  delta_ = fmt::format("temp.pgweir_delta_{}", id);
+  raw_name_ = fmt::format("raw_{}", id);
+  const auto staged = [&](std::size_t i) {
+    return fmt::format("c{} {}, ", i, layout_.columns[i].type);
+  };
+  TRY(connection_.execute(fmt::format(
+      "CREATE OR REPLACE TEMP TABLE {} ({}had_old BOOLEAN, has_new BOOLEAN, n BIGINT)", stage_name_,
+      joined(layout_.columns.size(), "", staged))));
+  const auto kept = [&](std::size_t i) {
+    return fmt::format("{} {}, ", quote_identifier(layout_.columns[i].name),
+                       layout_.columns[i].type);
+  };
+  TRY(connection_.execute(fmt::format(
+      "CREATE OR REPLACE TEMP TABLE pgweir_delta_{} ({}{} UBIGINT, {} INTEGER)", id,
+      joined(layout_.columns.size(), "", kept), kHashColumn, kWeightColumn)));
+  TRY_ASSIGN(stage_appender_, connection_.appender("temp", "main", stage_name_));
+  return {};
+}
+
+// The staged keys, their old rows looked up, give both rows of an update; equal ones give none.
+std::string MirrorWriter::changes_statement() const {
+  const std::size_t count = layout_.columns.size();
+  std::string hashed, same_key, differs = "false";
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::string name = quote_identifier(layout_.columns[i].name);
+    if (is_key(i)) {
+      hashed += fmt::format("{}c{}", hashed.empty() ? "" : ", ", i);
+      same_key += fmt::format(" AND m.{} = s.c{}", name, i);
+    } else {
+      differs += " OR " + differs_expression(layout_.columns[i].type, fmt::format("r.o{}", i),
+                                             fmt::format("r.c{}", i));
+    }
+  }
+  const auto either = [](std::size_t i) {
+    return fmt::format("CASE WHEN w.w < 0 THEN r.o{0} ELSE r.c{0} END, ", i);
+  };
+  const auto old_column = [&](std::size_t i) {
+    return fmt::format("m.{} AS o{}, ", quote_identifier(layout_.columns[i].name), i);
+  };
+  const std::string missing = duck::quote_literal(fmt::format(
+      "the mirror of {} has no row for a key that was changed", layout_.table.qualified_name()));
+  return fmt::format(
+      "INSERT INTO {} SELECT {}CASE WHEN w.w < 0 AND r.found IS NULL THEN CAST(error({}) AS UBIGINT) "
+      "ELSE r.h END, w.w FROM (SELECT s.*, {}m.{} AS found FROM (SELECT *, hash({}) AS h, "
+      "CASE WHEN had_old THEN hash({}) END AS wanted FROM {}) AS s LEFT JOIN {} AS m "
+      "ON m.{} = s.wanted{}) AS r, (VALUES (-1), (1)) AS w(w) "
+      "WHERE CASE WHEN w.w < 0 THEN r.had_old ELSE r.has_new END "
+      "AND (r.found IS NULL OR NOT r.has_new OR {})",
+      delta_, joined(count, "", either), missing, joined(count, "", old_column), kHashColumn, hashed,
+      hashed, stage_, store_->content_name(), kHashColumn, same_key, differs);
+}
+
+Status MirrorWriter::prepare_statements() {
+  const std::size_t count = layout_.columns.size();
+  const auto column = [](std::size_t i) { return fmt::format("c{}, ", i); };
+  std::string hashed;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (is_key(i)) hashed += fmt::format("{}c{}", hashed.empty() ? "" : ", ", i);
+  }
+  TRY_ASSIGN(clear_stage_, connection_.prepare("DELETE FROM " + stage_));
+  TRY_ASSIGN(clear_delta_, connection_.prepare("DELETE FROM " + delta_));
+  TRY_ASSIGN(add_inserts_,
+             connection_.prepare(fmt::format(
+                 "INSERT INTO {} SELECT {}{}, CASE WHEN has_new THEN 1 ELSE -1 END FROM {}", delta_,
+                 joined(count, "", column),
+                 hashed.empty() ? "0::UBIGINT" : fmt::format("hash({})", hashed), stage_)));
+  if (layout_.identity.kind == MirrorKind::kKeyed) {
+    TRY_ASSIGN(add_changes_, connection_.prepare(changes_statement()));
+  }
+  return {};
+}
+
+Status MirrorWriter::begin() {
+  consolidator_.begin(layout_.identity);
+  return {};
+}
+
+// --- Values -----------------------------------------------------------------------------------
+
+std::string MirrorWriter::key_text(const Cell* row) const {
+  std::string names, values;
+  for (const std::uint32_t column : layout_.identity.key) {
+    const char* comma = names.empty() ? "" : ", ";
+    names += comma + layout_.table.columns[column].name;
+    values += comma + (row[column].kind == CellKind::kText ? std::string(row[column].text())
+                                                           : std::string("NULL"));
+  }
+  if (names.empty()) return "a table without a key";
+  return fmt::format("key ({})=({})", names, values);
+}
+
+Error MirrorWriter::does_not_fit(Fit fit, std::size_t kept_index, const Cell* row,
+                                 const Cell* key_row, const model::Batch& batch) const {
+  const std::uint32_t column = layout_.identity.kept[kept_index];
+  // The change that brought the value; completed rows share its text.
+  model::Lsn lsn = batch.transactions.empty() ? model::Lsn{} : batch.transactions.back().commit_lsn;
+  for (const model::Change& change : batch.changes) {
+    if (change.after != model::kNoRow && batch.table_of(change).id == layout_.table.id &&
+        batch.cells[change.after + column].data == row[column].data)
+      lsn = batch.transactions[change.transaction].commit_lsn;
+  }
+  constexpr std::size_t kShown = 100;
+  const std::string_view text = row[column].text();
+  const std::string& type = layout_.columns[kept_index].type;
+  return error(
+      Code::kInvalid,
+      fmt::format("a value of {}.{} ({}) {} {}", layout_.table.qualified_name(),
+                  layout_.table.columns[column].name, layout_.table.columns[column].type_name,
+                  fit == Fit::kOutOfRange ? "does not fit into" : "cannot be read as", type),
+      fmt::format("{}; commit {}; value '{}'", key_text(key_row), model::to_string(lsn),
+                  text.substr(0, kShown)),
+      type.starts_with("DECIMAL") ? "Choose another source.numeric, or exclude the column"
+                                  : "Exclude the column in source.columns");
+}
+
+Status MirrorWriter::put_row(duck::Appender& out, const Cell* row, const model::Batch& batch,
+                             const Cell* key_row) {
+  const auto& kept = layout_.identity.kept;
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    const Cell& cell = row[kept[i]];
+    if (cell.kind != CellKind::kText) {
+      out.append_null();
+      continue;
+    }
+    const Fit fit = layout_.types[i].convert(layout_.types[i], cell.text(), out);
+    if (fit != Fit::kOk) return does_not_fit(fit, i, row, key_row, batch);
+  }
+  return {};
+}
+
+Status MirrorWriter::put_key_row(duck::Appender& out, const Cell* row, const model::Batch& batch) {
+  const auto& kept = layout_.identity.kept;
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    if (!is_key(i) || row[kept[i]].kind != CellKind::kText) {
+      out.append_null();
+      continue;
+    }
+    const Fit fit = layout_.types[i].convert(layout_.types[i], row[kept[i]].text(), out);
+    if (fit != Fit::kOk) return does_not_fit(fit, i, row, row, batch);
+  }
+  return {};
+}
+
+// --- A batch ----------------------------------------------------------------------------------
+
+// Stages one row for each key, or for each copy of a row that comes or goes.
+Status MirrorWriter::stage_changes(const model::Batch& batch, bool& looks_up) {
+  duck::Appender& out = *stage_appender_;
+  looks_up = false;
+  for (const NetChange& change : consolidator_.rows()) {
+    if (layout_.identity.kind == MirrorKind::kKeyed) {
+      if (!change.had_old && change.after == nullptr) continue;
+      TRY(change.after != nullptr ? put_row(out, change.after, batch, change.key_row)
+                                  : put_key_row(out, change.key_row, batch));
+      out.append_bool(change.had_old);
+      out.append_bool(change.after != nullptr);
+      out.append_int(0);
+      TRY(out.end_row());
+      looks_up = looks_up || change.had_old;
+      continue;
+    }
+    for (std::int32_t i = 0; i < std::abs(change.count); ++i) {
+      TRY(put_row(out, change.key_row, batch, change.key_row));
+      out.append_bool(change.count < 0);
+      out.append_bool(change.count > 0);
+      out.append_int(0);
+      TRY(out.end_row());
+    }
+  }
+  return out.flush();
+}
+
+Result<std::uint64_t> MirrorWriter::make_delta(const model::Batch& batch) {
+  TRY(clear_stage_->execute());
+  TRY(clear_delta_->execute());
+  if (consolidator_.has_unchanged_cells()) TRY(resolve_unchanged(batch));
+  bool looks_up = false;
+  const Status staged = stage_changes(batch, looks_up);
+  if (!staged.ok()) {
+    // A row was left half written.
+    TRY_ASSIGN(stage_appender_, connection_.appender("temp", "main", stage_name_));
+    return staged.error();
+  }
+  // Rows that are only new need no look at the old ones. After a truncate there are none.
+  TRY_ASSIGN(const duck::Rows made, (looks_up ? add_changes_ : add_inserts_)->execute());
+  return made.rows_changed();
+}
+
+Status MirrorWriter::apply_delta(std::uint64_t delta_rows) {
+  if (truncated()) TRY(store_->clear());
+  if (delta_rows == 0) return {};
+  TRY(store_->apply(delta_));
+  return store_->maintain();
+}
+
+// --- Values that PostgreSQL did not send --------------------------------------------------------
+
+Status MirrorWriter::resolve_unchanged(const model::Batch& batch) {
+  std::vector<std::size_t> wanted;
+  for (std::size_t i = 0; i < consolidator_.rows().size(); ++i) {
+    const NetChange& change = consolidator_.rows()[i];
+    if (change.after == nullptr || change.unchanged_from == nullptr) continue;
+    wanted.push_back(i);
+  }
+  if (wanted.empty()) return {};
+  // The keys go through the stage table, each with its change's number.
+  for (const std::size_t i : wanted) {
+    TRY(put_key_row(*stage_appender_, consolidator_.rows()[i].unchanged_from, batch));
+    stage_appender_->append_bool(true);
+    stage_appender_->append_bool(false);
+    stage_appender_->append_int(static_cast<std::int64_t>(i));
+    TRY(stage_appender_->end_row());
+  }
+  TRY(stage_appender_->flush());
+  TRY(read_unchanged(wanted.size()));
+  TRY(clear_stage_->execute());
+  return {};
+}
+
+Status MirrorWriter::read_unchanged(std::size_t wanted) {
+  const std::size_t count = layout_.columns.size();
+  if (look_up_ == nullptr) {
+    std::string hashed, same_key;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (!is_key(i)) continue;
+      hashed += fmt::format("{}c{}", hashed.empty() ? "" : ", ", i);
+      same_key += fmt::format(" AND m.{} = s.c{}", quote_identifier(layout_.columns[i].name), i);
+    }
+    const auto text = [&](std::size_t i) {
+      const std::string name = quote_identifier(layout_.columns[i].name);
+      return layout_.columns[i].type == "BLOB" ? fmt::format(", '\\x' || hex(m.{})", name)
+                                               : fmt::format(", CAST(m.{} AS VARCHAR)", name);
+    };
+    TRY_ASSIGN(look_up_,
+               connection_.prepare(fmt::format(
+                   "SELECT s.n{} FROM (SELECT *, hash({}) AS h FROM {}) "
+                   "AS s JOIN {} AS m ON m.{} = s.h{}",
+                   joined(count, "", text), hashed, stage_, store_->content_name(), kHashColumn,
+                   same_key)));
+  }
+  const std::size_t width = layout_.table.columns.size();
+  TRY_ASSIGN(duck::Rows rows, look_up_->execute());
+  std::size_t found = 0;
+  while (const duck::Chunk* chunk = rows.next()) {
+    for (std::size_t row = 0; row < chunk->row_count(); ++row, ++found) {
+      const auto index = static_cast<std::size_t>(chunk->data<std::int64_t>(0)[row]);
+      Cell* after = consolidator_.copy_row({consolidator_.rows()[index].after, width});
+      for (std::size_t i = 0; i < count; ++i) {
+        Cell& cell = after[layout_.identity.kept[i]];
+        if (cell.kind != CellKind::kUnchanged) continue;
+        cell.kind = CellKind::kNull;
+        if (chunk->is_null(i + 1, row)) continue;
+        const std::string_view text = consolidator_.copy_text(chunk->string(i + 1, row));
+        cell = {text.data(), static_cast<std::uint32_t>(text.size()), CellKind::kText};
+      }
+      consolidator_.set_after(index, after);
+    }
+  }
+  if (found == wanted) return {};
+  return error(Code::kCorruption,
+               fmt::format("the mirror of {} has no row for a key that was changed",
+                           layout_.table.qualified_name()),
+               fmt::format("{} of {} found", found, wanted));
+}
+
+// --- A snapshot -------------------------------------------------------------------------------
+
+Status MirrorWriter::create_raw() {
+  const auto column = [&](std::size_t i) {
+    return fmt::format("{} {}", quote_identifier(layout_.columns[i].name), layout_.columns[i].type);
+  };
+  return connection_.execute(fmt::format("CREATE OR REPLACE TABLE {}.{} ({})", kInternalSchema,
+                                         raw_name_,
+                                         joined(layout_.columns.size(), ", ", column)));
+}
+
+Status MirrorWriter::append_raw(const model::Batch& batch, const model::Change& change) {
+  if (raw_appender_ == nullptr) {
+    TRY_ASSIGN(raw_appender_, connection_.appender(kDatabase, kInternalSchema, raw_name_));
+  }
+  const Cell* row = batch.cells.data() + change.after;
+  Status status = put_row(*raw_appender_, row, batch, row);
+  if (status.ok()) status = raw_appender_->end_row();
+  if (!status.ok()) raw_appender_.reset();
+  return status;
+}
+
+Status MirrorWriter::flush_raw() {
+  if (raw_appender_ == nullptr) return {};
+  return raw_appender_->flush();
+}
+
+Status MirrorWriter::load_raw() {
+  raw_appender_.reset();
+  TRY(store_->load(fmt::format("SELECT * FROM {}.{}", kInternalSchema, raw_name_)));
+  return connection_.execute(fmt::format("DROP TABLE {}.{}", kInternalSchema, raw_name_));
+}
+
+}  // namespace pgweir::engine

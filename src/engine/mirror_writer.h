@@ -1,0 +1,103 @@
+// Keeps one mirror: turns a batch's changes of its table into a delta, and the delta into rows.
+//
+// Place:   used by the engine alone.
+// Life:    open(); then for each batch begin(), add() for every change, make_delta(), apply_delta().
+//          While a snapshot is loaded: append_raw() instead, and load_raw() at its end.
+// Threads: the engine's write connection only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "duck/duck.h"
+#include "engine/consolidate.h"
+#include "engine/store.h"
+#include "engine/type_map.h"
+#include "model/batch.h"
+
+namespace pgweir::engine {
+
+struct MirrorLayout {
+  model::Table table;
+  RowIdentity identity;
+  std::vector<StoreColumn> columns;  // of the kept ones: DuckDB's names (without clashes) and types
+  std::vector<ColumnType> types;
+};
+
+// How a table is kept: which columns (`kept`, and those of its key), told apart by what.
+MirrorLayout lay_out(const model::Table& table, std::vector<std::uint32_t> kept,
+                     const TypeOptions& options);
+
+class MirrorWriter {
+ public:
+  // Opens or creates the mirror's store, and its temporary tables.
+  static Result<std::unique_ptr<MirrorWriter>> open(duck::Connection& connection,
+                                                    MirrorLayout layout);
+
+  const MirrorLayout& layout() const { return layout_; }
+  // Other catalog facts of the same table, where nothing that is kept changes.
+  void set_table(const model::Table& table, RowIdentity identity);
+  Store& store() { return *store_; }
+
+  // A new batch: forgets the last one's changes and delta.
+  Status begin();
+  Status add(const model::Batch& batch, const model::Change& change) {
+    return consolidator_.add(batch, change);
+  }
+  bool truncated() const { return consolidator_.truncated(); }
+  // Fills the delta table from the changes; returns its number of rows. kInvalid for a value that
+  // does not fit its column, naming table, column, key and LSN.
+  Result<std::uint64_t> make_delta(const model::Batch& batch);
+  const std::string& delta_table() const { return delta_; }
+  // Empties the store first when the table was truncated.
+  Status apply_delta(std::uint64_t delta_rows);
+
+  // The batch's transaction was rolled back.
+  void rolled_back() { raw_appender_.reset(); }
+
+  // Rows of a snapshot, in no order, without looking for others of the same key.
+  Status create_raw();
+  Status append_raw(const model::Batch& batch, const model::Change& change);
+  Status flush_raw();
+  Status load_raw();
+
+ private:
+  MirrorWriter(duck::Connection& connection, MirrorLayout layout)
+      : connection_(connection), layout_(std::move(layout)) {}
+
+  Status create_temporary_tables();
+  Status prepare_statements();
+  std::string changes_statement() const;
+  Status resolve_unchanged(const model::Batch& batch);
+  Status read_unchanged(std::size_t wanted);
+  Status put_row(duck::Appender& out, const model::Cell* row, const model::Batch& batch,
+                 const model::Cell* key_row);
+  Status put_key_row(duck::Appender& out, const model::Cell* row, const model::Batch& batch);
+  Error does_not_fit(Fit fit, std::size_t kept_index, const model::Cell* row,
+                     const model::Cell* key_row, const model::Batch& batch) const;
+  Status stage_changes(const model::Batch& batch, bool& looks_up);
+  std::string key_text(const model::Cell* row) const;
+  bool is_key(std::size_t kept_index) const { return is_key_[kept_index]; }
+
+  duck::Connection& connection_;
+  MirrorLayout layout_;
+  std::vector<bool> is_key_;  // of each kept column
+  std::unique_ptr<Store> store_;
+  Consolidator consolidator_;
+  std::string stage_name_;
+  std::string stage_;
+  std::string delta_;
+  std::string raw_name_;
+  std::unique_ptr<duck::Appender> stage_appender_;
+  std::unique_ptr<duck::Appender> raw_appender_;
+  std::unique_ptr<duck::Statement> clear_stage_;
+  std::unique_ptr<duck::Statement> clear_delta_;
+  std::unique_ptr<duck::Statement> add_changes_;
+  std::unique_ptr<duck::Statement> add_inserts_;
+  std::unique_ptr<duck::Statement> look_up_;
+};
+
+}  // namespace pgweir::engine
