@@ -229,6 +229,11 @@ std::string_view sqlstate_of(const Error& error) {
   return std::string_view(error.detail).substr(at + kMark.size(), 5);
 }
 
+std::string library_version() {
+  const int version = PQlibVersion();
+  return fmt::format("{}.{}", version / 10000, version % 10000);
+}
+
 std::string quote_identifier(std::string_view name) {
   std::string out = "\"";
   for (const char c : name) {

@@ -119,6 +119,9 @@ class Connection {
 // The five characters of a server's error, "" when the error is not from a server.
 std::string_view sqlstate_of(const Error& error);
 
+// libpq's own version, "15.14".
+std::string library_version();
+
 // A name, a qualified name or a text as SQL takes it.
 std::string quote_identifier(std::string_view name);
 std::string quote_name(std::string_view schema, std::string_view name);
