@@ -9,6 +9,7 @@
 #include "duck/duck.h"
 #include "log/log.h"
 #include "log/recovery.h"
+#include "postgres/connection.h"
 
 namespace pgweir::cli {
 namespace {
@@ -191,7 +192,9 @@ int init(Context& context, const InitOptions& options) {
 }
 
 int version(Context& context) {
-  const Json versions = {{"pgweir", kVersion}, {"duckdb", duck::library_version()}};
+  const Json versions = {{"pgweir", kVersion},
+                         {"duckdb", duck::library_version()},
+                         {"libpq", postgres::library_version()}};
   if (context.output.json()) {
     context.output.json(versions);
     return 0;
