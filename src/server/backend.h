@@ -263,8 +263,8 @@ class EventSink {
   virtual ~EventSink() = default;
   // Never waits: a reader that is slower than its buffer allows is dropped.
   virtual SinkState send(const TailEvent& event) = 0;
-  // For producers with a thread of their own (reading old changes out of the log): waits until half
-  // of the buffer is free.
+  // For producers with a thread of their own, before each batch: waits until half of the buffer is
+  // free. A burst is then not taken for a slow reader, and old changes come at the reader's pace.
   virtual SinkState wait_for_room(Milliseconds timeout) = 0;
   // Ends the stream from the producer's side; the reader is told why.
   virtual void fail(const Error& error) = 0;

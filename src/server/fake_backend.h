@@ -2,8 +2,9 @@
 // that docs/http_api.md shows.
 #pragma once
 
-#include <atomic>
-#include <deque>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
 #include <mutex>
 
 #include "server/backend.h"
@@ -34,17 +35,44 @@ class FakeBackend final : public Backend {
     readiness_ = std::move(readiness);
   }
   // What the calls were asked last.
-  RowsRequest last_rows;
-  SqlRequest last_sql;
-  ActivityRequest last_activity;
-  TailRequest last_tail;
-  std::function<Result<SqlAnswer>(const SqlRequest&)> on_sql;  // instead of the usual answer
-  std::weak_ptr<EventSink> last_sink;
-  std::atomic<int> subscriptions{0};
+  struct Asked {
+    RowsRequest rows;
+    SqlRequest sql;
+    ActivityRequest activity;
+    TailRequest tail;
+    std::shared_ptr<EventSink> sink;
+  };
+  Asked asked() {
+    std::lock_guard lock(mutex_);
+    Asked out = asked_;
+    out.sink = sink_.lock();
+    return out;
+  }
+  using AnswerSql = std::function<Result<SqlAnswer>(const SqlRequest&)>;
+  void set_sql(AnswerSql answer) {
+    std::lock_guard lock(mutex_);
+    answer_sql_ = std::move(answer);
+  }
+  int subscriptions() {
+    std::lock_guard lock(mutex_);
+    return subscriptions_;
+  }
+  // False when that takes longer than 20 s.
+  bool wait_until_unsubscribed() {
+    std::unique_lock lock(mutex_);
+    return unsubscribed_.wait_for(lock, std::chrono::seconds(20),
+                                  [this] { return subscriptions_ == 0; });
+  }
 
  private:
+  friend class FakeSubscription;
   std::mutex mutex_;
+  std::condition_variable unsubscribed_;
+  int subscriptions_ = 0;
   Readiness readiness_{true, {}};
+  Asked asked_;
+  std::weak_ptr<EventSink> sink_;
+  AnswerSql answer_sql_;
 };
 
 inline constexpr model::Lsn kFakeLsn{0x16B3748};
@@ -117,7 +145,7 @@ inline Result<RowsAnswer> FakeBackend::view_rows(const std::string& name,
                                                  const RowsRequest& request) {
   {
     std::lock_guard lock(mutex_);
-    last_rows = request;
+    asked_.rows = request;
   }
   if (name != "balance") return error(Code::kUnavailable, "view '" + name + "' has failed");
   RowsAnswer out;
@@ -133,11 +161,13 @@ inline Result<RowsAnswer> FakeBackend::view_rows(const std::string& name,
 }
 
 inline Result<SqlAnswer> FakeBackend::sql(const SqlRequest& request) {
+  AnswerSql answer;
   {
     std::lock_guard lock(mutex_);
-    last_sql = request;
+    asked_.sql = request;
+    answer = answer_sql_;
   }
-  if (on_sql) return on_sql(request);
+  if (answer) return answer(request);
   SqlAnswer out;
   out.rows.columns = {{"n", "BIGINT", CellKind::kInteger}, {"ok", "BOOLEAN", CellKind::kBoolean}};
   out.rows.cells = {"42", "true"};
@@ -148,7 +178,7 @@ inline Result<SqlAnswer> FakeBackend::sql(const SqlRequest& request) {
 inline Result<ActivityAnswer> FakeBackend::activity(const ActivityRequest& request) {
   {
     std::lock_guard lock(mutex_);
-    last_activity = request;
+    asked_.activity = request;
   }
   ActivityAnswer out;
   out.buckets = {{kFakeTime, "public.accounts", Operation::kInsert, 12, 3456, 2},
@@ -161,8 +191,12 @@ inline Result<ActivityAnswer> FakeBackend::activity(const ActivityRequest& reque
 // Delivers nothing by itself: tests send through last_sink.
 class FakeSubscription final : public Subscription {
  public:
-  explicit FakeSubscription(FakeBackend& backend) : backend_(backend) { ++backend_.subscriptions; }
-  ~FakeSubscription() override { --backend_.subscriptions; }
+  explicit FakeSubscription(FakeBackend& backend) : backend_(backend) {}
+  ~FakeSubscription() override {
+    std::lock_guard lock(backend_.mutex_);
+    --backend_.subscriptions_;
+    backend_.unsubscribed_.notify_all();
+  }
 
  private:
   FakeBackend& backend_;
@@ -173,8 +207,9 @@ inline Result<std::unique_ptr<Subscription>> FakeBackend::tail(const TailRequest
   if (request.from_lsn && *request.from_lsn < model::Lsn{0x100})
     return error(Code::kNotFound, "the log begins at 0/16B0000", {}, "begin there");
   std::lock_guard lock(mutex_);
-  last_tail = request;
-  last_sink = sink;
+  asked_.tail = request;
+  sink_ = sink;
+  ++subscriptions_;
   return std::unique_ptr<Subscription>(std::make_unique<FakeSubscription>(*this));
 }
 

@@ -1,7 +1,7 @@
 // HTTP/1.1 over TCP or TLS: takes requests, runs handlers on worker threads, writes answers and
 // event streams.
 //
-// Place:   the only user of Boost.Beast and OpenSSL (http_server.cc); knows nothing of pgweir.
+// Place:   Asio and Beast are inside (http_server.cc, connection.cc); knows nothing of pgweir.
 // Life:    start() binds and listens; stop(), or the destructor, ends open streams, lets running
 //          requests finish and waits. A handler must return in bounded time.
 // Threads: one for the sockets, `threads` for queries, `quick_threads` for all else. start() and
@@ -15,22 +15,14 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "base/logger.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "server/listen_address.h"
 #include "server/router.h"
 
 namespace pgweir::server {
-
-struct ListenAddress {
-  std::string host = "127.0.0.1";
-  std::uint16_t port = 8088;  // 0: any free one
-};
-
-// "127.0.0.1:8088", "[::1]:8088", "localhost:0". kConfig else.
-Result<ListenAddress> parse_listen(std::string_view text);
 
 struct HttpServerOptions {
   ListenAddress listen;
@@ -39,7 +31,7 @@ struct HttpServerOptions {
   std::string key_file;
   std::size_t threads = 4;        // for queries
   std::size_t quick_threads = 2;  // for probes, status, metrics, the page
-  std::size_t queue_max = 64;     // requests that wait for a thread, for each of the two; then 503
+  std::size_t queue_max = 256;    // queries that wait for a thread; the next is told to come back
   std::size_t connections_max = 512;
   std::size_t streams_max = 64;  // connections that may be event streams
   std::size_t request_bytes_max = 1024 * 1024;
