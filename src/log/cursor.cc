@@ -65,6 +65,10 @@ Result<FramePtr> FileCursor::next(Microseconds timeout) {
 
 Status FileCursor::open_segment(const std::string& path) {
   auto reader = SegmentReader::open(fs_, path, frame_bytes_max_);
+  // Between finding the segment and opening it, retention may take it away.
+  if (!reader.ok() && reader.error().code == Code::kNotFound)
+    return error(Code::kNotFound, fmt::format("log segment '{}' is no longer there", path),
+                 fmt::format("frame {} was in it", next_frame_), kLostHint);
   if (!reader.ok()) return reader.error();
   if (reader.value()->header().identity != identity_)
     return damage_error(path, 0, "it belongs to another log");

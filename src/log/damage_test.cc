@@ -16,6 +16,8 @@ constexpr const char* kExpected = "AaBbcCdefghijklmnopqr";
 struct Segments {
   std::vector<std::string> paths;
   std::vector<std::string> bytes;
+
+  bool operator==(const Segments&) const = default;
 };
 
 Segments take_segments(io::FakeFs& fs) {
@@ -44,8 +46,12 @@ void put(io::FakeFs& fs, const Segments& segments) {
 // Opens and reads everything, twice; the letters, and the text of the first error.
 std::pair<std::string, std::string> open_and_read(io::FakeFs& fs) {
   const io::FakeClock clock;
+  const Segments before = take_segments(fs);
   auto log = Log::open(fs, clock, kTestDirectory, small_options());
-  if (!log.ok()) return {"", log.error().text()};
+  if (!log.ok()) {
+    EXPECT_EQ(take_segments(fs), before) << "opening a damaged log changed it";
+    return {"", log.error().text()};
+  }
   auto cursor = log.value()->read({});
   if (!cursor.ok()) return {"", cursor.error().text()};
   std::string letters;
@@ -120,6 +126,23 @@ TEST(LogDamage, EveryTruncationIsFoundOrATornTail) {
       }
       if (testing::Test::HasFailure()) return;
     }
+  }
+}
+
+TEST(LogDamage, UnmadeSegmentBehindDamageStaysUntilTheDamageIsMended) {
+  Segments segments = make_log();
+  segments.paths.push_back(std::string(kTestDirectory) + "/" +
+                           segment_file_name(segments.paths.size() + 1));
+  segments.bytes.emplace_back("PGWE");
+  for (const std::size_t file : {std::size_t{0}, segments.paths.size() - 2}) {
+    Segments damaged = segments;
+    damaged.bytes[file][30] ^= 1;
+    io::FakeFs fs;
+    put(fs, damaged);
+    EXPECT_NE(open_and_read(fs).second.find(segments.paths[file]), std::string::npos);
+    fs.overwrite(segments.paths[file], segments.bytes[file]);
+    EXPECT_EQ(open_and_read(fs), (std::pair<std::string, std::string>(kExpected, "")));
+    EXPECT_FALSE(fs.exists(segments.paths.back()));
   }
 }
 

@@ -29,7 +29,7 @@ class SegmentedLog final : public Log {
       : fs_(fs),
         clock_(clock),
         directory_(std::move(directory)),
-        options_(std::move(options)),
+        options_(options),
         identity_(writer->header().identity),
         appended_(recovered.state),
         synced_frames_(recovered.state.next_frame),
@@ -214,10 +214,11 @@ Status SegmentedLog::prune(const Retention& retention, const model::Position& fo
                                                           Microseconds(retention.age_max).count();
     const bool over = retention.bytes_max > 0 && total > retention.bytes_max;
     if (!over && !(old && passed)) break;
+    // One by one, and each forgotten only once it is gone, so that neither a crash nor a failure
+    // leaves a gap in the numbers.
+    TRY(fs_.remove(oldest.file));
     published_.remove_oldest();
     total -= oldest.bytes;
-    TRY(fs_.remove(oldest.file));
-    // One by one, so that a crash leaves no gap in the numbers.
     TRY(fs_.sync_directory(directory_));
   }
   return {};
@@ -243,8 +244,10 @@ Result<Recovered> begin_log(io::Fs& fs, const io::Clock& clock, const std::strin
 
 Result<std::unique_ptr<Log>> Log::open(io::Fs& fs, const io::Clock& clock,
                                        const std::string& directory, const LogOptions& options) {
-  TRY(fs.create_directories(directory));
-  TRY(fs.sync_directory(io::parent_path(directory)));
+  if (!fs.exists(directory)) {
+    TRY(fs.create_directories(directory));
+    TRY(fs.sync_directory(io::parent_path(directory)));
+  }
   TRY_ASSIGN(auto recovered, recover(fs, directory, options.frame_bytes_max));
   const bool is_new = recovered.segments.empty();
   const SegmentHeader& header = recovered.last_header;

@@ -14,8 +14,7 @@ std::uint64_t memory_bytes(const Frame& frame) {
 Error lost_error(const std::string& what, const model::Position& log_begin) {
   return error(Code::kNotFound,
                fmt::format("{} is no longer in the log: retention has removed it", what),
-               fmt::format("the log begins after {}", model::to_string(log_begin)),
-               "The follower must be seeded again; raise log.retain or log.max_size to keep more");
+               fmt::format("the log begins after {}", model::to_string(log_begin)), kLostHint);
 }
 
 void add_place(Segment& segment, const FramePlace& place) {
@@ -24,7 +23,7 @@ void add_place(Segment& segment, const FramePlace& place) {
 }
 
 Published::Published(std::uint64_t tip_bytes_max, LogState durable, std::vector<Segment> segments)
-    : tip_bytes_max_(tip_bytes_max), durable_(std::move(durable)), segments_(std::move(segments)) {}
+    : tip_bytes_max_(tip_bytes_max), durable_(durable), segments_(std::move(segments)) {}
 
 void Published::publish(std::vector<FramePtr> newest, const LogState& durable, Segment current) {
   MutexLock lock(mutex_);

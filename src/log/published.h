@@ -88,6 +88,9 @@ class Published {
 // What a frame costs in memory.
 std::uint64_t memory_bytes(const Frame& frame);
 
+inline constexpr const char* kLostHint =
+    "The follower must be seeded again; raise log.retain or log.max_size to keep more";
+
 // The answer to a follower whose next frame is gone.
 Error lost_error(const std::string& what, const model::Position& log_begin);
 

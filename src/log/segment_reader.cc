@@ -52,11 +52,12 @@ Result<bool> SegmentReader::next(StoredFrame& frame) {
   if (!decoded) return damage("no valid frame header is there");
   frame = *decoded;
   if (const auto what = misplaced(frame)) return damage(*what);
-  TRY_ASSIGN(const std::uint64_t file_bytes, file_->size());
-  const std::uint64_t size = std::min(file_bytes, limit_);
-  if (size < frame_offset_ + kFrameHeaderBytes + frame.stored_bytes)
-    return damage("it ends inside a frame");
-  offset_ = frame_offset_ + kFrameHeaderBytes + frame.stored_bytes;
+  const std::uint64_t end = frame_offset_ + kFrameHeaderBytes + frame.stored_bytes;
+  if (end > window_offset_ + window_.size()) {
+    TRY_ASSIGN(const std::uint64_t file_bytes, file_->size());
+    if (end > std::min(file_bytes, limit_)) return damage("it ends inside a frame");
+  }
+  offset_ = end;
   if (frame.repeated) {
     ++repeated_seen_;
   } else {

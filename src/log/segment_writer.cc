@@ -60,7 +60,7 @@ Status SegmentWriter::append(const FrameHeader& frame, std::string_view payload,
   StoredFrame stored;
   stored.header = frame;
   stored.number = number;
-  return append(std::move(stored), payload);
+  return append(stored, payload);
 }
 
 Status SegmentWriter::append_repeated(const FrameHeader& frame, std::string_view payload,
@@ -69,7 +69,7 @@ Status SegmentWriter::append_repeated(const FrameHeader& frame, std::string_view
   stored.header = frame;
   stored.number = place;
   stored.repeated = true;
-  return append(std::move(stored), payload);
+  return append(stored, payload);
 }
 
 Status SegmentWriter::append(StoredFrame frame, std::string_view payload) {
