@@ -57,17 +57,6 @@ function activity(query) {
   return { bucket: query.get('bucket'), from: query.get('from'), to: query.get('to'), buckets, position: position() };
 }
 
-function activityTables(query) {
-  const sums = new Map();
-  const { buckets } = activity(new URLSearchParams({ bucket: 'minute', from: query.get('from'), to: query.get('to') }));
-  for (const { table, op, changes, bytes, transactions } of buckets) {
-    const key = `${table} ${op}`;
-    const sum = sums.get(key) ?? { table, op, changes: 0, bytes: 0, transactions: 0 };
-    sums.set(key, { ...sum, changes: sum.changes + changes, bytes: sum.bytes + bytes, transactions: sum.transactions + transactions });
-  }
-  return { tables: [...sums.values()] };
-}
-
 const int = (name) => ({ name, type: 'BIGINT' });
 const decimal = (name) => ({ name, type: 'DECIMAL(18,2)' });
 const views = () => [
@@ -271,7 +260,6 @@ function answer(scenario, method, path, query, body) {
   if (scenario === 'snapshot') return [503, snapshotError];
   const empty = scenario === 'empty';
   if (path === '/api/v1/activity') return [200, empty ? { ...activity(query), buckets: [] } : activity(query)];
-  if (path === '/api/v1/activity/tables') return [200, empty ? { tables: [] } : activityTables(query)];
   if (path === '/api/v1/views') return [200, { views: empty ? [] : views() }];
   if (path === '/api/v1/tables') return [200, { tables: empty ? [] : tables() }];
   if (path === '/api/v1/sql' && method === 'POST') return sql(body);

@@ -85,9 +85,10 @@ describe('stacking', () => {
 
 describe('totals', () => {
   const rows = [
-    { table: 'public.a', op: 'insert', changes: 3, bytes: 30, transactions: 1 },
-    { table: 'public.a', op: 'delete', changes: 1, bytes: 10, transactions: 1 },
-    { table: 'public.b', op: 'read', changes: 9, bytes: 90, transactions: 1 },
+    bucket('2026-11-21T14:00:00Z', 'public.a', 'insert', 1),
+    bucket('2026-11-21T14:01:00Z', 'public.a', 'insert', 2),
+    bucket('2026-11-21T14:00:00Z', 'public.a', 'delete', 1),
+    bucket('2026-11-21T14:00:00Z', 'public.b', 'read', 9),
   ];
   it('are by table, the busiest first, with their sum', () => {
     const { tables, sum } = tableTotals(rows, { table: '', op: '' });

@@ -1,7 +1,7 @@
 // From a range of time to the buckets of a chart. Pure.
 
 import { parseTime, toNumber } from './format';
-import type { ActivityBucket, Bucket, Op, TableActivity } from './types';
+import type { ActivityBucket, Bucket, Op } from './types';
 
 export const kBucketMs: Readonly<Record<Bucket, number>> = {
   minute: 60_000,
@@ -143,7 +143,7 @@ const noTotals = (table: string): TableTotals => ({
 
 /** Totals of each table, the busiest first, and of all of them. Empty filters let all through. */
 export function tableTotals(
-  rows: readonly TableActivity[],
+  rows: readonly ActivityBucket[],
   filter: { table: string; op: string },
 ): { tables: TableTotals[]; sum: TableTotals } {
   const found = new Map<string, TableTotals>();

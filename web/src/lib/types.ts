@@ -102,14 +102,6 @@ export interface Activity {
   position?: string | null;
 }
 
-export interface TableActivity {
-  table: string;
-  op: string;
-  changes: number;
-  bytes: number;
-  transactions: number;
-}
-
 export interface View {
   name: string;
   sql: string;

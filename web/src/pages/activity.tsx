@@ -8,7 +8,7 @@ import type { Preset, Range, Stack, TableTotals } from '../lib/buckets';
 import { bytes, clock, compact, count, day, parseTime, plural, toLocalInput, zone } from '../lib/format';
 import { usePoll } from '../lib/poll';
 import { serverNow } from '../lib/status_feed';
-import type { Activity, Table, TableActivity } from '../lib/types';
+import type { Activity, ActivityBucket, Table } from '../lib/types';
 import { Chart, Legend } from '../ui/chart';
 import type { ChartSeries } from '../ui/chart';
 import { Choice, CopyButton, Empty, Loaded, Notice, Select, Toggle } from '../ui/parts';
@@ -264,7 +264,7 @@ function TotalsRow(props: { totals: TableTotals; all: number; link: boolean }): 
   );
 }
 
-function Totals(props: { rows: readonly TableActivity[] }): JSX.Element | null {
+function Totals(props: { rows: readonly ActivityBucket[] }): JSX.Element | null {
   const { table, op } = url.value;
   const { tables, sum } = useMemo(() => tableTotals(props.rows, { table, op }), [props.rows, table, op]);
   if (tables.length === 0) return null;
@@ -323,24 +323,23 @@ function Body(props: { range: Range }): JSX.Element {
     from: new Date(range.from).toISOString(),
     to: new Date(range.to).toISOString(),
   });
-  const totals = `/api/v1/activity/tables?${query}`;
   query.set('bucket', range.bucket);
   if (table) query.set('table', table);
   if (op) query.set('op', op);
   const every = live && range.to > serverNow() - kBucketMs[range.bucket] ? kRefreshMs : null;
   const subject = `${range.bucket} ${table} ${op} ${url.value.range}`;
   const activity = usePoll<Activity>(subject, `/api/v1/activity?${query}`, every);
-  const tables = usePoll<{ tables: TableActivity[] }>(
-    url.value.range,
-    totals,
-    every,
-  );
   return (
     <>
       <Loaded from={activity} label="Counting changes" lines={8}>
-        {(data) => <Changes activity={data} range={range} />}
+        {(data) => (
+          <>
+            <Changes activity={data} range={range} />
+            {/* Out of the same answer, so that both are true at the same position. */}
+            <Totals rows={data.buckets} />
+          </>
+        )}
       </Loaded>
-      {tables.data && <Totals rows={tables.data.tables} />}
       <section class="card" aria-labelledby="tail-title">
         <div class="card-head">
           <h2 id="tail-title">Changes as they come</h2>
