@@ -169,8 +169,11 @@ awaitable<void> Connection::close() {
   }
   if (!transport_.socket().is_open()) co_return;
   arm(kLingerTimeout);
-  if (transport_.tls() != nullptr && !peer_gone_)
+  if (transport_.tls() != nullptr && !peer_gone_) {
+    // As if the client had signed its end already: only ours is sent, none is waited for.
+    SSL_set_shutdown(transport_.tls()->native_handle(), SSL_RECEIVED_SHUTDOWN);
     co_await transport_.tls()->async_shutdown(into(ec));
+  }
   transport_.socket().shutdown(Transport::Socket::shutdown_send, ec);
   std::size_t left = linger_ ? kLingerBytesMax : 0;
   char ignored_bytes[4096];

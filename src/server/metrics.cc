@@ -66,7 +66,8 @@ std::optional<double> as_double(std::optional<std::uint64_t> value) {
   return static_cast<double>(*value);
 }
 
-double lsn_value(model::Lsn lsn) {
+std::optional<double> lsn_value(model::Lsn lsn) {
+  if (model::value(lsn) == 0) return std::nullopt;
   return as_double(model::value(lsn));
 }
 

@@ -1,0 +1,94 @@
+// Prometheus text: well formed, and each name documented.
+#include "server/metrics.h"
+
+#include <gmock/gmock.h>
+
+#include <fstream>
+#include <regex>
+#include <set>
+#include <sstream>
+
+#include "server/fake_backend.h"
+
+namespace pgweir::server {
+namespace {
+
+using testing::HasSubstr;
+
+std::vector<MetricFamily> collect_fake() {
+  FakeBackend backend;
+  HttpStats http;
+  http.requests[2] = 5;
+  return collect_metrics(backend.status(), backend.tables(), backend.views(), http);
+}
+
+TEST(Metrics, ValuesAndLabelsAreThere) {
+  const std::string text = render_metrics(collect_fake());
+  for (const char* line : {
+           "# HELP pgweir_state 1 for the state that the pipeline is in, else 0\n",
+           "# TYPE pgweir_state gauge\n",
+           "pgweir_state{source=\"bank\",state=\"streaming\"} 1\n",
+           "pgweir_state{source=\"bank\",state=\"failed\"} 0\n",
+           "pgweir_source_retained_wal_bytes{source=\"bank\"} 1024\n",
+           "pgweir_source_confirmed_lsn_bytes{source=\"bank\"} 23803720\n",
+           "pgweir_follower_lag_seconds{source=\"bank\",follower=\"engine\",kind=\"engine\"} "
+           "0.003\n",
+           "pgweir_follower_healthy{source=\"bank\",follower=\"lake\",kind=\"parquet\"} 0\n",
+           "# TYPE pgweir_table_changes_total counter\n",
+           "pgweir_table_changes_total{source=\"bank\",table=\"public.accounts\",op=\"update\"} "
+           "7\n",
+           "pgweir_view_live{source=\"bank\",view=\"balance\",strategy=\"delta\"} 1\n",
+           "pgweir_http_requests_total{source=\"bank\",status=\"2xx\"} 5\n",
+       })
+    EXPECT_THAT(text, HasSubstr(line));
+  EXPECT_THAT(text, testing::Not(HasSubstr("follower=\"lake\",kind=\"parquet\"} NaN")));
+}
+
+TEST(Metrics, EveryLineIsWellFormed) {
+  const std::regex sample(R"re([a-z_]+\{([a-z]+="([^"\\]|\\.)*",?)+\} [-+0-9.e]+)re");
+  const std::regex comment(R"(# (HELP|TYPE) pgweir_[a-z_]+ .+)");
+  std::istringstream lines(render_metrics(collect_fake()));
+  for (std::string line; std::getline(lines, line);)
+    EXPECT_TRUE(std::regex_match(line, line[0] == '#' ? comment : sample)) << line;
+}
+
+TEST(Metrics, NamesCarryTheirUnitAndCountersEndInTotal) {
+  std::set<std::string> seen;
+  for (const MetricFamily& family : collect_fake()) {
+    EXPECT_TRUE(seen.insert(family.name).second) << family.name << " comes twice";
+    const bool is_counter = family.kind == MetricKind::kCounter;
+    EXPECT_EQ(is_counter, testing::Matches(testing::EndsWith("_total"))(family.name))
+        << family.name;
+  }
+}
+
+TEST(Metrics, LabelsAndHelpAreEscaped) {
+  EXPECT_EQ(
+      render_metrics({{"m", "a\\b\nc\"", MetricKind::kGauge, {{{{"l", "a\\b\"c\nd"}}, 1.5}}}}),
+      "# HELP m a\\\\b\\nc\"\n# TYPE m gauge\nm{l=\"a\\\\b\\\"c\\nd\"} 1.5\n");
+  EXPECT_EQ(render_metrics({{"m", "h", MetricKind::kCounter, {{{}, 7}}}}),
+            "# HELP m h\n# TYPE m counter\nm 7\n");
+  EXPECT_EQ(render_metrics({{"empty", "h", MetricKind::kGauge, {}}}), "");
+}
+
+// docs/metrics.md has one row for each family, with the same help.
+TEST(Metrics, EachNameIsDocumented) {
+  std::ifstream file(std::string(PGWEIR_SOURCE_DIR) + "/docs/metrics.md");
+  std::ostringstream content;
+  content << file.rdbuf();
+  std::set<std::string> documented;
+  const std::string doc = content.str();
+  const std::regex row(R"(\| `(pgweir_[a-z_]+)` \|)");
+  for (std::sregex_iterator at(doc.begin(), doc.end(), row), end; at != end; ++at)
+    documented.insert((*at)[1]);
+  for (const MetricFamily& family : collect_fake()) {
+    const std::string kind = family.kind == MetricKind::kCounter ? "counter" : "gauge";
+    EXPECT_THAT(doc, HasSubstr("| `" + family.name + "` | " + kind + " |"));
+    EXPECT_THAT(doc, HasSubstr("| " + family.help + " |"));
+    documented.erase(family.name);
+  }
+  EXPECT_THAT(documented, testing::IsEmpty()) << "documented, but not there";
+}
+
+}  // namespace
+}  // namespace pgweir::server

@@ -1,0 +1,42 @@
+// Names near and far, and globs.
+#include "server/params.h"
+
+#include <gtest/gtest.h>
+
+namespace pgweir::server {
+namespace {
+
+TEST(Params, NearestNameIsNearOrNone) {
+  const std::vector<std::string> known{"balance", "per_minute", "x"};
+  EXPECT_EQ(nearest_name("balanse", known), "balance");
+  EXPECT_EQ(nearest_name("permnute", known), "per_minute");
+  EXPECT_EQ(nearest_name("something", known), "");
+  EXPECT_EQ(nearest_name("y", known), "") << "one letter is not near to another";
+  EXPECT_EQ(nearest_name("", known), "");
+  EXPECT_EQ(nearest_name(std::string(100'000, 'x'), known), "");
+  EXPECT_EQ(nearest_name("balance", {}), "");
+}
+
+TEST(Params, Globs) {
+  const std::tuple<const char*, const char*, bool> cases[] = {
+      {"public.*", "public.accounts", true},
+      {"public.*", "other.accounts", false},
+      {"*", "", true},
+      {"*", "anything", true},
+      {"a?c", "abc", true},
+      {"a?c", "ac", false},
+      {"*.acc*ts", "public.accounts", true},
+      {"*a*b*c*", "xxaxxbxxcxx", true},
+      {"*a*b*c*", "xxcxxbxxaxx", false},
+      {"", "", true},
+      {"", "a", false},
+      {"abc", "abcd", false},
+      {"abc*", "abc", true},
+      {"a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaa", false},
+  };
+  for (const auto& [glob, text, matches] : cases)
+    EXPECT_EQ(glob_matches(glob, text), matches) << glob << " " << text;
+}
+
+}  // namespace
+}  // namespace pgweir::server
