@@ -56,6 +56,13 @@ std::string joined(std::size_t count, const char* separator, const Item& item) {
   return out;
 }
 
+// The statement's own complaint that an old row is missing.
+Error as_corruption(Error failure) {
+  if (failure.message.find("lacks the row of a key") != std::string::npos)
+    failure.code = Code::kCorruption;
+  return failure;
+}
+
 }  // namespace
 
 MirrorLayout lay_out(const model::Table& table, std::vector<std::uint32_t> kept,
@@ -123,52 +130,73 @@ Status MirrorWriter::create_temporary_tables() {
 }
 
 // The staged keys, their old rows looked up, give both rows of an update; equal ones give none.
+// Parameter 1: how many old rows there must be.
 std::string MirrorWriter::changes_statement() const {
   const std::size_t count = layout_.columns.size();
-  std::string hashed, same_key, differs = "false";
+  std::string differs = "false";
   for (std::size_t i = 0; i < count; ++i) {
-    const std::string name = quote_identifier(layout_.columns[i].name);
-    if (is_key(i)) {
-      hashed += fmt::format("{}c{}", hashed.empty() ? "" : ", ", i);
-      same_key += fmt::format(" AND m.{} = s.c{}", name, i);
-    } else {
+    if (!is_key(i))
       differs += " OR " + differs_expression(layout_.columns[i].type, fmt::format("r.o{}", i),
                                              fmt::format("r.c{}", i));
-    }
   }
   const auto either = [](std::size_t i) {
     return fmt::format("CASE WHEN w.w < 0 THEN r.o{0} ELSE r.c{0} END, ", i);
   };
+  const auto staged = [](std::size_t i) { return fmt::format("c{}, ", i); };
+  const auto null = [](std::size_t) { return std::string("NULL, "); };
   const auto old_column = [&](std::size_t i) {
-    return fmt::format("m.{} AS o{}, ", quote_identifier(layout_.columns[i].name), i);
+    return fmt::format(", m.{} AS o{}", quote_identifier(layout_.columns[i].name), i);
   };
   const std::string missing = duck::quote_literal(fmt::format(
-      "the mirror of {} has no row for a key that was changed", layout_.table.qualified_name()));
+      "the mirror of {} lacks the row of a key that was changed", layout_.table.qualified_name()));
   return fmt::format(
-      "INSERT INTO {} SELECT {}CASE WHEN w.w < 0 AND r.found IS NULL THEN CAST(error({}) AS UBIGINT) "
-      "ELSE r.h END, w.w FROM (SELECT s.*, {}m.{} AS found FROM (SELECT *, hash({}) AS h, "
-      "CASE WHEN had_old THEN hash({}) END AS wanted FROM {}) AS s LEFT JOIN {} AS m "
-      "ON m.{} = s.wanted{}) AS r, (VALUES (-1), (1)) AS w(w) "
-      "WHERE CASE WHEN w.w < 0 THEN r.had_old ELSE r.has_new END "
-      "AND (r.found IS NULL OR NOT r.has_new OR {})",
-      delta_, joined(count, "", either), missing, joined(count, "", old_column), kHashColumn, hashed,
-      hashed, stage_, store_->content_name(), kHashColumn, same_key, differs);
+      "INSERT INTO {delta} WITH r AS MATERIALIZED (SELECT s.*{old_columns} FROM "
+      "(SELECT *, hash({keys}) AS h FROM {stage} WHERE had_old) AS s JOIN {content} AS m "
+      "ON m.{hash} = s.h{same_key}) "
+      "SELECT {either}r.h, w.w FROM r, (VALUES (-1), (1)) AS w(w) "
+      "WHERE (w.w < 0 OR r.has_new) AND (NOT r.has_new OR {differs}) "
+      "UNION ALL SELECT {staged}hash({keys}), 1 FROM {stage} WHERE NOT had_old "
+      "UNION ALL SELECT {nulls}CAST(error({missing}) AS UBIGINT), 0 "
+      "FROM (SELECT count(*) AS n FROM r) WHERE n <> $1",
+      fmt::arg("delta", delta_), fmt::arg("old_columns", joined(count, "", old_column)),
+      fmt::arg("keys", staged_keys()), fmt::arg("stage", stage_),
+      fmt::arg("content", store_->content_name()), fmt::arg("hash", kHashColumn),
+      fmt::arg("same_key", same_key()), fmt::arg("either", joined(count, "", either)),
+      fmt::arg("differs", differs), fmt::arg("staged", joined(count, "", staged)),
+      fmt::arg("nulls", joined(count, "", null)), fmt::arg("missing", missing));
+}
+
+// "c0, c2": the key's columns in the stage table.
+std::string MirrorWriter::staged_keys() const {
+  std::string out;
+  for (std::size_t i = 0; i < layout_.columns.size(); ++i) {
+    if (is_key(i)) out += fmt::format("{}c{}", out.empty() ? "" : ", ", i);
+  }
+  return out;
+}
+
+// " AND ...": a mirror's row `m` and a staged row `s` have the same key.
+std::string MirrorWriter::same_key() const {
+  std::string out;
+  for (std::size_t i = 0; i < layout_.columns.size(); ++i) {
+    if (is_key(i))
+      out += " AND " + beside_hash(fmt::format("m.{} = s.c{}",
+                                               quote_identifier(layout_.columns[i].name), i));
+  }
+  return out;
 }
 
 Status MirrorWriter::prepare_statements() {
   const std::size_t count = layout_.columns.size();
   const auto column = [](std::size_t i) { return fmt::format("c{}, ", i); };
-  std::string hashed;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (is_key(i)) hashed += fmt::format("{}c{}", hashed.empty() ? "" : ", ", i);
-  }
+  const std::string keys = staged_keys();
   TRY_ASSIGN(clear_stage_, connection_.prepare("DELETE FROM " + stage_));
   TRY_ASSIGN(clear_delta_, connection_.prepare("DELETE FROM " + delta_));
   TRY_ASSIGN(add_inserts_,
              connection_.prepare(fmt::format(
                  "INSERT INTO {} SELECT {}{}, CASE WHEN has_new THEN 1 ELSE -1 END FROM {}", delta_,
                  joined(count, "", column),
-                 hashed.empty() ? "0::UBIGINT" : fmt::format("hash({})", hashed), stage_)));
+                 keys.empty() ? "0::UBIGINT" : fmt::format("hash({})", keys), stage_)));
   if (layout_.identity.kind == MirrorKind::kKeyed) {
     TRY_ASSIGN(add_changes_, connection_.prepare(changes_statement()));
   }
@@ -249,9 +277,8 @@ Status MirrorWriter::put_key_row(duck::Appender& out, const Cell* row, const mod
 // --- A batch ----------------------------------------------------------------------------------
 
 // Stages one row for each key, or for each copy of a row that comes or goes.
-Status MirrorWriter::stage_changes(const model::Batch& batch, bool& looks_up) {
+Status MirrorWriter::stage_changes(const model::Batch& batch, std::int64_t& old_rows) {
   duck::Appender& out = *stage_appender_;
-  looks_up = false;
   for (const NetChange& change : consolidator_.rows()) {
     if (layout_.identity.kind == MirrorKind::kKeyed) {
       if (!change.had_old && change.after == nullptr) continue;
@@ -261,7 +288,7 @@ Status MirrorWriter::stage_changes(const model::Batch& batch, bool& looks_up) {
       out.append_bool(change.after != nullptr);
       out.append_int(0);
       TRY(out.end_row());
-      looks_up = looks_up || change.had_old;
+      old_rows += change.had_old ? 1 : 0;
       continue;
     }
     for (std::int32_t i = 0; i < std::abs(change.count); ++i) {
@@ -279,16 +306,19 @@ Result<std::uint64_t> MirrorWriter::make_delta(const model::Batch& batch) {
   TRY(clear_stage_->execute());
   TRY(clear_delta_->execute());
   if (consolidator_.has_unchanged_cells()) TRY(resolve_unchanged(batch));
-  bool looks_up = false;
-  const Status staged = stage_changes(batch, looks_up);
+  std::int64_t old_rows = 0;
+  const Status staged = stage_changes(batch, old_rows);
   if (!staged.ok()) {
     // A row was left half written.
     TRY_ASSIGN(stage_appender_, connection_.appender("temp", "main", stage_name_));
     return staged.error();
   }
   // Rows that are only new need no look at the old ones. After a truncate there are none.
-  TRY_ASSIGN(const duck::Rows made, (looks_up ? add_changes_ : add_inserts_)->execute());
-  return made.rows_changed();
+  duck::Statement& statement = old_rows > 0 ? *add_changes_ : *add_inserts_;
+  if (old_rows > 0) TRY(statement.bind(1, old_rows));
+  auto made = statement.execute();
+  if (!made.ok()) return as_corruption(made.error());
+  return made->rows_changed();
 }
 
 Status MirrorWriter::apply_delta(std::uint64_t delta_rows) {
@@ -325,12 +355,6 @@ Status MirrorWriter::resolve_unchanged(const model::Batch& batch) {
 Status MirrorWriter::read_unchanged(std::size_t wanted) {
   const std::size_t count = layout_.columns.size();
   if (look_up_ == nullptr) {
-    std::string hashed, same_key;
-    for (std::size_t i = 0; i < count; ++i) {
-      if (!is_key(i)) continue;
-      hashed += fmt::format("{}c{}", hashed.empty() ? "" : ", ", i);
-      same_key += fmt::format(" AND m.{} = s.c{}", quote_identifier(layout_.columns[i].name), i);
-    }
     const auto text = [&](std::size_t i) {
       const std::string name = quote_identifier(layout_.columns[i].name);
       return layout_.columns[i].type == "BLOB" ? fmt::format(", '\\x' || hex(m.{})", name)
@@ -338,10 +362,10 @@ Status MirrorWriter::read_unchanged(std::size_t wanted) {
     };
     TRY_ASSIGN(look_up_,
                connection_.prepare(fmt::format(
-                   "SELECT s.n{} FROM (SELECT *, hash({}) AS h FROM {}) "
+                   "SELECT s.n{} FROM (SELECT *, hash({}) AS h FROM {} WHERE had_old) "
                    "AS s JOIN {} AS m ON m.{} = s.h{}",
-                   joined(count, "", text), hashed, stage_, store_->content_name(), kHashColumn,
-                   same_key)));
+                   joined(count, "", text), staged_keys(), stage_, store_->content_name(),
+                   kHashColumn, same_key())));
   }
   const std::size_t width = layout_.table.columns.size();
   TRY_ASSIGN(duck::Rows rows, look_up_->execute());

@@ -78,7 +78,9 @@ class MirrorWriter {
   Status put_key_row(duck::Appender& out, const model::Cell* row, const model::Batch& batch);
   Error does_not_fit(Fit fit, std::size_t kept_index, const model::Cell* row,
                      const model::Cell* key_row, const model::Batch& batch) const;
-  Status stage_changes(const model::Batch& batch, bool& looks_up);
+  Status stage_changes(const model::Batch& batch, std::int64_t& old_rows);
+  std::string staged_keys() const;
+  std::string same_key() const;
   std::string key_text(const model::Cell* row) const;
   bool is_key(std::size_t kept_index) const { return is_key_[kept_index]; }
 

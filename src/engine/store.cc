@@ -45,7 +45,8 @@ std::string hash_expression(const StoreSpec& spec, const std::string& prefix) {
 std::string same_row(const StoreSpec& spec) {
   std::string out = fmt::format("s.{0} = d.{0}", kHashColumn);
   const auto equal = [&](const StoreColumn& column) {
-    out += fmt::format(" AND s.{0} IS NOT DISTINCT FROM d.{0}", quote_identifier(column.name));
+    const std::string name = quote_identifier(column.name);
+    out += " AND " + beside_hash(fmt::format("s.{0} IS NOT DISTINCT FROM d.{0}", name));
   };
   if (spec.unique) {
     for (const std::uint32_t column : spec.key) equal(spec.columns[column]);
@@ -169,6 +170,10 @@ class ClusteredStore : public Store {
 };
 
 }  // namespace
+
+std::string beside_hash(const std::string& condition) {
+  return fmt::format("coalesce({}, false)", condition);
+}
 
 Result<std::unique_ptr<Store>> Store::open(duck::Connection& connection, const StoreSpec& spec,
                                            const StoreOptions& options) {

@@ -49,6 +49,13 @@ struct StoreOptions {
 // The schema, in the database, of every physical table. Not for people.
 inline constexpr const char* kInternalSchema = "pgweir_internal";
 
+// Wraps a further condition of a join on kHashColumn, so that DuckDB does not make it a second key
+// of the join: with the hash as the only key, and a WHERE on the small side (any: it says that the
+// side is selective), the scan of the store filters single rows, not only row groups. Twice as fast.
+//   FROM store AS m JOIN (SELECT * FROM delta WHERE weight < 0) AS d
+//     ON m.pgweir_hash = d.pgweir_hash AND coalesce(m.k = d.k, false)
+std::string beside_hash(const std::string& condition);
+
 class Store {
  public:
   // Opens the store, or creates it empty. kCorruption when it exists with another spec.
@@ -60,8 +67,8 @@ class Store {
   virtual const StoreSpec& spec() const = 0;
 
   // A DuckDB view, quoted, usable in FROM on any connection: the spec's columns, then kHashColumn.
-  // Joined with a small relation on kHashColumn (and the key, for collisions) it reads only the few
-  // row groups it must. Equal rows of a store that is not unique appear as often as they are.
+  // Joined with a small relation on kHashColumn (and the key, for collisions: beside_hash()) it
+  // reads only the few row groups it must. Equal rows of a store that is not unique appear as often as they are.
   virtual const std::string& content_name() const = 0;
 
   // Removes the rows of weight -1 and adds those of weight +1 of `delta_table`, which has the spec's

@@ -1,0 +1,208 @@
+// What finding rows by key costs: docs/decisions/0001-finding-rows-by-key.md is made from this.
+//
+//   engine_bench [lookups ROWS...] | [growth ROWS]
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/units.h"
+#include "engine/database.h"
+#include "engine/store.h"
+
+namespace pgweir::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double milliseconds_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values.empty() ? 0 : values[values.size() / 2];
+}
+double worst(const std::vector<double>& values) {
+  return values.empty() ? 0 : *std::max_element(values.begin(), values.end());
+}
+
+void check(const Status& status) {
+  if (status.ok()) return;
+  fmt::print(stderr, "{}\n", status.error().text());
+  std::exit(1);
+}
+
+// Key number i: as random as a UUID, and yet known.
+std::string key(const std::string& number) {
+  return fmt::format("md5(({})::VARCHAR)::UUID", number);
+}
+
+struct Bench {
+  std::string directory;
+  std::unique_ptr<EngineDatabase> database;
+  std::unique_ptr<duck::Connection> connection;
+  std::unique_ptr<Store> store;
+  std::int64_t step = 0;
+
+  explicit Bench(const std::string& name)
+      : directory((std::filesystem::temp_directory_path() / ("pgweir_bench_" + name)).string()) {
+    std::filesystem::remove_all(directory);
+    database = EngineDatabase::open({.directory = directory, .memory_bytes = kGiB, .threads = 2}).value();
+    connection = database->connect().value();
+    StoreSpec spec{.name = "bench",
+                   .columns = {{"k", "UUID"}, {"a", "BIGINT"}, {"b", "INTEGER"},
+                               {"c", "TIMESTAMP"}, {"d", "DECIMAL(12,2)"}},
+                   .key = {0}};
+    store = Store::open(*connection, spec).value();
+    check(connection->execute("CREATE TEMP TABLE delta (k UUID, a BIGINT, b INTEGER, c TIMESTAMP, "
+                              "d DECIMAL(12,2), pgweir_hash UBIGINT, pgweir_weight INTEGER);"
+                              "CREATE TEMP TABLE keys (k UUID)"));
+  }
+  ~Bench() {
+    store.reset();
+    connection.reset();
+    database.reset();
+    std::filesystem::remove_all(directory);
+  }
+
+  static std::string columns(const std::string& number) {
+    return fmt::format("{} AS k, {} % 1000 AS a, ({} % 100)::INTEGER AS b, "
+                       "TIMESTAMP '2026-01-01' + to_seconds({}) AS c, ({} % 5000)::DECIMAL(12,2) AS d",
+                       key(number), number, number, number, number);
+  }
+
+  // One batch: `updates` random keys of the first `existing`, then `inserts` new ones.
+  struct Times {
+    double look_up = 0, apply = 0, commit = 0, maintain = 0;
+    double total() const { return look_up + apply + commit + maintain; }
+  };
+  Times batch(std::int64_t existing, std::int64_t updates, std::int64_t inserts) {
+    ++step;
+    check(connection->execute("DELETE FROM delta; DELETE FROM keys"));
+    check(connection->execute(fmt::format(
+        "INSERT INTO keys SELECT DISTINCT {} FROM range({}) t(i)",
+        key(fmt::format("(hash(i + {}) % {})", step * 1000003, std::max<std::int64_t>(existing, 1))), updates)));
+    Times times;
+    check(connection->execute("BEGIN"));
+    auto start = Clock::now();
+    // The old rows and the new ones, as the engine asks for them.
+    check(connection->execute(fmt::format(
+        "INSERT INTO delta SELECT m.k, CASE WHEN w.w < 0 THEN m.a ELSE m.a + 1 END, m.b, m.c, m.d, "
+        "m.pgweir_hash, w.w FROM {} m JOIN (SELECT k, hash(k) AS h FROM keys) s ON m.pgweir_hash = s.h "
+        "AND m.k = s.k, (VALUES (-1), (1)) w(w)", store->content_name())));
+    times.look_up = milliseconds_since(start);
+    if (inserts > 0)
+      check(connection->execute(fmt::format(
+          "INSERT INTO delta SELECT *, hash(k), 1 FROM (SELECT {} FROM range({}, {}) t(i))",
+          columns("i"), existing, existing + inserts)));
+    start = Clock::now();
+    check(store->apply("temp.delta"));
+    times.apply = milliseconds_since(start);
+    start = Clock::now();
+    check(store->maintain());
+    times.maintain = milliseconds_since(start);
+    start = Clock::now();
+    check(connection->execute("COMMIT"));
+    times.commit = milliseconds_since(start);
+    return times;
+  }
+
+  void load(std::int64_t rows) {
+    const auto start = Clock::now();
+    check(store->load(fmt::format("SELECT {} FROM range({}) t(i)", columns("i"), rows)));
+    const double loaded = milliseconds_since(start);
+    check(database->checkpoint(*connection));
+    fmt::print("load {} rows: {:.0f} ms, checkpoint {:.0f} ms, {}\n", rows, loaded,
+               milliseconds_since(start) - loaded,
+               format_size(std::filesystem::file_size(directory + "/engine.duckdb")));
+  }
+};
+
+void lookups(std::int64_t rows) {
+  Bench bench(std::to_string(rows));
+  bench.load(rows);
+  for (const std::int64_t size : {25, 100, 1000, 10000}) {
+    std::vector<double> look_up, apply, commit, total;
+    const int rounds = size >= 10000 ? 7 : 21;
+    for (int i = 0; i < rounds; ++i) {
+      const auto times = bench.batch(rows, size, 0);
+      look_up.push_back(times.look_up);
+      apply.push_back(times.apply);
+      commit.push_back(times.commit);
+      total.push_back(times.total());
+    }
+    fmt::print("{:>9} rows, batch of {:>5}: look up {:6.1f}  apply {:6.1f}  commit {:6.1f}  "
+               "total {:6.1f} ms (worst {:.1f})\n",
+               rows, size, median(look_up), median(apply), median(commit), median(total), worst(total));
+  }
+  std::vector<double> scans;
+  for (int i = 0; i < 5; ++i) {
+    const auto start = Clock::now();
+    check(bench.connection->execute(
+        fmt::format("SELECT b, sum(d), count(*) FROM {} GROUP BY b", bench.store->content_name())));
+    scans.push_back(milliseconds_since(start));
+  }
+  fmt::print("{:>9} rows, full scan with group: {:.1f} ms\n", rows, median(scans));
+  const auto start = Clock::now();
+  check(bench.database->checkpoint(*bench.connection));
+  fmt::print("{:>9} rows, checkpoint after it: {:.1f} ms\n", rows, milliseconds_since(start));
+}
+
+// From empty to `rows` by batches of 10,000 changes: half inserts, half random updates.
+void growth(std::int64_t rows, std::int64_t size) {
+  Bench bench("growth");
+  std::int64_t existing = 0, changes = 0;
+  double maintain = 0, apply = 0, look_up = 0, commit = 0, checkpoints = 0;
+  std::vector<double> totals, pauses;
+  const auto begin = Clock::now();
+  std::int64_t shown = 0;
+  while (existing < rows) {
+    const std::int64_t updates = existing == 0 ? 0 : size / 2;
+    const auto times = bench.batch(existing, updates, size - updates);
+    existing += size - updates;
+    changes += size;
+    look_up += times.look_up, apply += times.apply, maintain += times.maintain, commit += times.commit;
+    totals.push_back(times.total());
+    if (bench.database->wal_bytes() > 128 * kMiB) {
+      const auto start = Clock::now();
+      check(bench.database->checkpoint(*bench.connection));
+      pauses.push_back(milliseconds_since(start));
+      checkpoints += pauses.back();
+    }
+    if (existing - shown >= rows / 5) {
+      shown = existing;
+      fmt::print("  {:>8} rows: {:.0f} k changes/s; look up {:.1f} s, apply {:.1f} s, maintain {:.1f} s, "
+                 "commit {:.1f} s, checkpoints {:.1f} s\n",
+                 existing, static_cast<double>(changes) / milliseconds_since(begin), look_up / 1000,
+                 apply / 1000, maintain / 1000, commit / 1000, checkpoints / 1000);
+    }
+  }
+  std::sort(totals.begin(), totals.end());
+  fmt::print("growth to {} rows, batches of {}: {:.0f} k changes/s; batch p50 {:.1f}, p99 {:.1f}, worst {:.1f} ms; "
+             "{} checkpoints, worst {:.1f} ms; {}\n",
+             rows, size, static_cast<double>(changes) / milliseconds_since(begin), median(totals),
+             totals[totals.size() * 99 / 100], totals.back(), pauses.size(), worst(pauses),
+             format_size(std::filesystem::file_size(bench.directory + "/engine.duckdb")));
+}
+
+}  // namespace
+}  // namespace pgweir::engine
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  const std::string what = arguments.empty() ? "all" : arguments[0];
+  if (what == "growth" || what == "all")
+    pgweir::engine::growth(arguments.size() > 1 ? std::stoll(arguments[1]) : 5'000'000,
+                           arguments.size() > 2 ? std::stoll(arguments[2]) : 10'000);
+  if (what == "lookups" || what == "all") {
+    std::vector<std::string> rows(arguments.begin() + std::min<std::ptrdiff_t>(1, std::ssize(arguments)), arguments.end());
+    if (rows.empty()) rows = {"200000", "20000000"};
+    for (const std::string& count : rows) pgweir::engine::lookups(std::stoll(count));
+  }
+  return 0;
+}
