@@ -38,6 +38,15 @@ int QueryResult::row_count() const {
 int QueryResult::column_count() const {
   return PQnfields(result_.get());
 }
+std::string_view QueryResult::column_name(int column) const {
+  return PQfname(result_.get(), column);
+}
+std::uint32_t QueryResult::column_type(int column) const {
+  return PQftype(result_.get(), column);
+}
+std::int32_t QueryResult::column_modifier(int column) const {
+  return PQfmod(result_.get(), column);
+}
 bool QueryResult::is_null(int row, int column) const {
   return PQgetisnull(result_.get(), row, column) != 0;
 }

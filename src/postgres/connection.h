@@ -48,6 +48,9 @@ class QueryResult {
 
   int row_count() const;
   int column_count() const;
+  std::string_view column_name(int column) const;
+  std::uint32_t column_type(int column) const;  // its OID
+  std::int32_t column_modifier(int column) const;
   bool is_null(int row, int column) const;
   std::string_view text(int row, int column) const;  // "" for NULL
   // The cell as an integer, a boolean; zero or false when it is none.

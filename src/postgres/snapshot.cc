@@ -5,12 +5,17 @@
 
 #include <algorithm>
 #include <thread>
+#include <unordered_map>
+#include <utility>
 
 namespace pgweir::postgres {
 namespace {
 
-// A server that sends no row for this long under our own snapshot is gone or stuck.
-constexpr Microseconds kRowWait{600'000'000};
+constexpr std::int64_t kPageBytes = 8192;
+
+struct FreeMemory {
+  void operator()(char* memory) const { PQfreemem(memory); }
+};
 
 std::string column_list(const model::Table& table) {
   std::string out;
@@ -19,91 +24,105 @@ std::string column_list(const model::Table& table) {
   return out;
 }
 
-// Of the result and the rows that arrive for a COPY.
-struct FreeBuffer {
-  void operator()(char* buffer) const { PQfreemem(buffer); }
-};
+std::string from_clause(const model::Table& table, bool partitioned) {
+  return fmt::format(" FROM {}{}", partitioned ? "" : "ONLY ",
+                     quote_name(table.schema, table.name));
+}
+
+Error changed(const model::Table& table, std::string detail) {
+  return error(Code::kUnavailable,
+               fmt::format("table {} changed while the snapshot was read", table.qualified_name()),
+               std::move(detail), "Start the snapshot again");
+}
 
 }  // namespace
+
+Snapshot::~Snapshot() {
+  stop_.wake();
+}
 
 Result<std::unique_ptr<Snapshot>> Snapshot::begin(
     const SnapshotOptions& options, std::vector<std::shared_ptr<const model::Table>> tables) {
   std::unique_ptr<Snapshot> out(new Snapshot(options));
-  ConnectionOptions connection_options = options.connection;
-  connection_options.kind = ConnectionKind::kOrdinary;
-  connection_options.cancel = &out->stop_;
-  for (std::uint32_t i = 0; i < std::max(options.parallel, 1u); ++i) {
-    TRY_ASSIGN(Connection connection, Connection::open(connection_options));
-    TRY(out->import(connection));
-    out->workers_.push_back(std::move(connection));
-  }
+  TRY(out->add_worker());
   TRY(out->plan(std::move(tables)));
+  const std::size_t workers = std::min<std::size_t>(options.parallel, out->parts_.size());
+  while (out->workers_.size() < workers) TRY(out->add_worker());
   return out;
 }
 
-Snapshot::~Snapshot() { stop(); }
-
-Status Snapshot::import(Connection& connection) {
-  TRY(connection.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"));
-  if (const Status taken =
-          connection.execute("SET TRANSACTION SNAPSHOT " + quote_literal(options_.snapshot));
-      !taken.ok()) {
-    // 22023: no such snapshot; 42704: its file is gone.
-    const std::string_view state = sqlstate_of(taken.error());
-    if (state != "22023" && state != "42704") return taken.error();
-    return error(Code::kNotFound, fmt::format("snapshot '{}' is gone", options_.snapshot),
-                 taken.error().message,
-                 "The connection that made the slot must stay open and idle until here");
+Status Snapshot::add_worker() {
+  ConnectionOptions options = options_.connection;
+  options.kind = ConnectionKind::kOrdinary;
+  options.cancel = &stop_;
+  TRY_ASSIGN(Connection connection, Connection::open(options));
+  const Status imported = connection.execute(
+      fmt::format("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {};"
+                  "SET LOCAL row_security = off",
+                  quote_literal(options_.snapshot)));
+  if (!imported.ok()) {
+    Error failure = imported.error();
+    const std::string_view state = sqlstate_of(failure);
+    if (state == "22023" || state == "55000" || state == "42704") {
+      failure.code = Code::kNotFound;
+      failure.message =
+          fmt::format("the exported snapshot {} is gone: {}", options_.snapshot, failure.message);
+      failure.hint = "Make a new slot; its connection must stay open and idle until now";
+    }
+    return failure;
   }
-  // Rows that a policy hides would be missing without a word: with this they are an error.
-  return connection.execute("SET LOCAL row_security = off");
+  workers_.push_back(std::move(connection));
+  return {};
 }
 
-// Large tables in ranges of pages, each partition of a partitioned table by itself. The largest
-// parts first, so that no worker is left with one at the end.
 Status Snapshot::plan(std::vector<std::shared_ptr<const model::Table>> tables) {
-  struct Sized {
-    Part part;
-    std::int64_t pages;
-  };
-  std::vector<Sized> parts;
+  std::string ids = "{";
+  for (const auto& table : tables)
+    ids += (ids.size() > 1 ? "," : "") + std::to_string(model::value(table->id));
+  ids += "}";
+  // A partitioned table's ranges go through all its partitions, so the largest one counts.
+  TRY_ASSIGN(const QueryResult rows,
+             workers_.front().query(
+                 "SELECT c.oid, c.relkind = 'p', CASE WHEN c.relkind = 'p'"
+                 " THEN (SELECT max(pg_relation_size(t.relid)) FROM pg_partition_tree(c.oid) t"
+                 "        WHERE t.isleaf)"
+                 " ELSE pg_relation_size(c.oid) END FROM pg_class c WHERE c.oid = ANY ($1::oid[])",
+                 {ids}));
+  std::unordered_map<std::uint32_t, int> row_of;
+  for (int row = 0; row < rows.row_count(); ++row)
+    row_of[static_cast<std::uint32_t>(rows.integer(row, 0))] = row;
   for (auto& table : tables) {
-    TRY_ASSIGN(const QueryResult leaves,
-               workers_[0].query(
-                   "SELECT n.nspname, c.relname, pg_relation_size(c.oid) / current_setting('block_size')::int8, "
-                   "c.relkind "
-                   "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-                   "WHERE c.oid = $1::oid AND c.relkind <> 'p' OR c.oid IN (SELECT t.relid FROM "
-                   "pg_partition_tree($1::oid::regclass) t WHERE t.isleaf AND t.relid <> $1::oid)",
-                   {std::to_string(model::value(table->id))}));
-    for (int row = 0; row < leaves.row_count(); ++row) {
-      const std::int64_t pages = leaves.integer(row, 2);
-      // A partition that is a foreign table has neither pages nor replicated changes.
-      if (leaves.text(row, 3) == "f") continue;
-      const std::string select =
-          fmt::format("SELECT {} FROM ONLY {}", column_list(*table),
-                      quote_name(leaves.text(row, 0), leaves.text(row, 1)));
-      const std::int64_t step = std::max<std::int64_t>(options_.range_pages, 1);
-      for (std::int64_t page = 0; page == 0 || page < pages; page += step) {
-        std::string where;
-        if (page > 0) where = fmt::format(" WHERE ctid >= '({},0)'", page);
-        // The last range is open: pages that came since belong to rows that the snapshot hides.
-        if (page + step < pages)
-          where += fmt::format("{} ctid < '({},0)'", where.empty() ? " WHERE" : " AND", page + step);
-        parts.push_back({{table, fmt::format("COPY ({}{}) TO STDOUT", select, where)},
-                         std::min(pages - page, step)});
-      }
-    }
+    const auto found = row_of.find(model::value(table->id));
+    if (found == row_of.end()) return changed(*table, "it was dropped");
+    const std::int64_t pages = rows.integer(found->second, 2) / kPageBytes;
+    add_parts(std::move(table), rows.boolean(found->second, 1), pages);
   }
-  std::stable_sort(parts.begin(), parts.end(),
-                   [](const Sized& a, const Sized& b) { return a.pages > b.pages; });
-  for (Sized& sized : parts) parts_.push_back(std::move(sized.part));
+  // The largest first, so that no worker is left with one at the end.
+  std::stable_sort(parts_.begin(), parts_.end(),
+                   [](const Part& a, const Part& b) { return a.pages > b.pages; });
   return {};
+}
+
+void Snapshot::add_parts(std::shared_ptr<const model::Table> table, bool partitioned,
+                         std::int64_t pages) {
+  const std::string from = from_clause(*table, partitioned);
+  const std::string select = "SELECT " + column_list(*table) + from;
+  const std::string probe = "SELECT *" + from + " LIMIT 0";
+  const std::int64_t step = std::max<std::uint32_t>(options_.range_pages, 1);
+  for (std::int64_t first = 0; first == 0 || first < pages; first += step) {
+    std::string where;
+    if (first > 0) where = fmt::format(" WHERE ctid >= '({},0)'::tid", first);
+    // The last range is open: the table may have grown since its size was asked for.
+    if (first + step < pages)
+      where +=
+          fmt::format("{} ctid < '({},0)'::tid", where.empty() ? " WHERE" : " AND", first + step);
+    parts_.push_back({table, probe, "COPY (" + select + where + ") TO STDOUT",
+                      std::min(pages - first, step)});
+  }
 }
 
 Status Snapshot::run(const SnapshotSink& sink) {
   std::vector<std::thread> threads;
-  threads.reserve(workers_.size());
   for (Connection& connection : workers_)
     threads.emplace_back([this, &connection, &sink] { work(connection, sink); });
   for (std::thread& thread : threads) thread.join();
@@ -112,58 +131,21 @@ Status Snapshot::run(const SnapshotSink& sink) {
   return failure_;
 }
 
-void Snapshot::stop() { stop_.wake(); }
+void Snapshot::stop() {
+  fail(error(Code::kCancelled, "the snapshot was stopped"));
+}
 
 SnapshotProgress Snapshot::progress() const {
   return {rows_.load(), bytes_.load(), parts_done_.load(),
           static_cast<std::uint32_t>(parts_.size())};
 }
 
-void Snapshot::work(Connection& connection, const SnapshotSink& sink) {
-  while (const Part* part = next_part()) {
-    if (const Status status = copy(connection, *part, sink); !status.ok()) {
-      fail(status.error());
-      return;
-    }
-    ++parts_done_;
+void Snapshot::fail(const Error& error) {
+  {
+    MutexLock lock(mutex_);
+    if (failure_.ok()) failure_ = error;
   }
-}
-
-Status Snapshot::copy(Connection& connection, const Part& part, const SnapshotSink& sink) {
-  TRY_ASSIGN(const QueryResult started, connection.query(part.sql));
-  if (!started.is_copy_out())
-    return error(Code::kInternal, "COPY TO STDOUT gave no rows to read", part.sql);
-  SnapshotChunk chunk{part.table, {}, 0};
-  const auto give = [&]() -> Status {
-    if (chunk.row_count == 0) return {};
-    rows_ += chunk.row_count;
-    bytes_ += chunk.lines.size();
-    SnapshotChunk full{part.table, std::exchange(chunk.lines, {}), std::exchange(chunk.row_count, 0)};
-    chunk.lines.reserve(options_.chunk_bytes + options_.chunk_bytes / 4);
-    return sink(std::move(full));
-  };
-  while (true) {
-    char* raw = nullptr;
-    const int size = PQgetCopyData(connection.raw(), &raw, 1);
-    const std::unique_ptr<char, FreeBuffer> row(raw);
-    if (size > 0) {
-      chunk.lines.append(row.get(), static_cast<std::size_t>(size));
-      ++chunk.row_count;
-      if (chunk.lines.size() >= options_.chunk_bytes) TRY(give());
-      continue;
-    }
-    if (size == -1) break;
-    if (size == -2) return connection.failure(nullptr, "COPY");
-    TRY_ASSIGN(const io::Readiness ready, connection.wait(io::Interest::kRead, kRowWait));
-    if (!ready.readable)
-      return error(Code::kTimeout, fmt::format("no row of {} came for too long",
-                                               part.table->qualified_name()));
-    if (PQconsumeInput(connection.raw()) == 0) return connection.failure(nullptr, "COPY");
-  }
-  // The command's own end: an error in the middle of the rows shows only here.
-  TRY_ASSIGN(const QueryResult ended, connection.finish(Milliseconds(60'000)));
-  (void)ended;
-  return give();
+  stop_.wake();
 }
 
 const Snapshot::Part* Snapshot::next_part() {
@@ -172,14 +154,96 @@ const Snapshot::Part* Snapshot::next_part() {
   return &parts_[next_part_++];
 }
 
-// The first error counts; the other workers end at their next wait.
-void Snapshot::fail(const Error& error) {
-  {
-    MutexLock lock(mutex_);
-    if (!failure_.ok()) return;
-    failure_ = error;
+void Snapshot::work(Connection& connection, const SnapshotSink& sink) {
+  while (const Part* part = next_part()) {
+    Status done = check_unchanged(connection, *part);
+    if (done.ok()) done = copy(connection, *part, sink);
+    if (!done.ok()) {
+      fail(done.error());
+      break;
+    }
+    ++parts_done_;
   }
-  stop_.wake();
+  // Frees the snapshot at the server now, not when the last worker has ended.
+  connection.close();
+}
+
+// COPY reads what the table is now, seen through an older snapshot. From this query on a lock keeps
+// it as it is; here it must still be what the slot's snapshot saw.
+Status Snapshot::check_unchanged(Connection& connection, const Part& part) {
+  const model::Table& table = *part.table;
+  auto now = connection.query(part.probe);
+  if (!now.ok()) {
+    if (now.error().code == Code::kNotFound) return changed(table, "it was dropped or renamed");
+    return now.error();
+  }
+  for (const model::Column& column : table.columns) {
+    int at = 0;
+    while (at < now->column_count() && now->column_name(at) != column.name) ++at;
+    if (at == now->column_count())
+      return changed(table, fmt::format("column {} was dropped or renamed", column.name));
+    if (now->column_type(at) != model::value(column.type) ||
+        now->column_modifier(at) != column.type_modifier)
+      return changed(table, fmt::format("column {} has another type", column.name));
+  }
+  // A rewrite for a new column leaves nothing that an older snapshot sees. TRUNCATE does too, but
+  // the stream tells of that; VACUUM FULL and CLUSTER keep what it sees.
+  TRY_ASSIGN(const QueryResult rewritten,
+             connection.query(
+                 "SELECT c.relfilenode <> pg_relation_filenode(c.oid)"
+                 " AND (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid"
+                 " AND a.attnum > 0 AND NOT a.attisdropped) <> $2::int"
+                 " FROM pg_class c WHERE c.oid = $1",
+                 {std::to_string(model::value(table.id)), std::to_string(now->column_count())}));
+  if (rewritten.row_count() == 1 && rewritten.boolean(0, 0))
+    return changed(table, "a column was added and the table rewritten");
+  return {};
+}
+
+Status Snapshot::copy(Connection& connection, const Part& part, const SnapshotSink& sink) {
+  TRY(connection.send(part.sql));
+  const auto started = connection.finish(Milliseconds(0));
+  if (!started.ok()) {
+    Error failure = started.error();
+    failure.message =
+        fmt::format("table {} cannot be read: {}", part.table->qualified_name(), failure.message);
+    return failure;
+  }
+  SnapshotChunk chunk{part.table, {}, 0};
+  for (;;) {
+    char* raw = nullptr;
+    const int size = PQgetCopyData(connection.raw(), &raw, 1);
+    if (size > 0) {
+      const std::unique_ptr<char, FreeMemory> owned(raw);
+      chunk.lines.append(raw, static_cast<std::size_t>(size));
+      ++chunk.row_count;
+      if (chunk.lines.size() >= options_.chunk_bytes) TRY(give(chunk, sink));
+      continue;
+    }
+    if (size < 0) break;
+    TRY_ASSIGN(const io::Readiness ready, connection.wait(io::Interest::kRead, Microseconds(-1)));
+    if (ready.readable && PQconsumeInput(connection.raw()) == 0)
+      return connection.failure(nullptr, "reading table " + part.table->qualified_name());
+  }
+  const auto ended = connection.finish(Milliseconds(0));
+  if (!ended.ok()) {
+    Error failure = ended.error();
+    failure.message =
+        fmt::format("table {} cannot be read: {}", part.table->qualified_name(), failure.message);
+    return failure;
+  }
+  return chunk.row_count == 0 ? Status() : give(chunk, sink);
+}
+
+Status Snapshot::give(SnapshotChunk& chunk, const SnapshotSink& sink) {
+  const std::uint64_t rows = chunk.row_count, bytes = chunk.lines.size();
+  SnapshotChunk full{chunk.table, std::move(chunk.lines), chunk.row_count};
+  chunk.lines.clear();
+  chunk.row_count = 0;
+  TRY(sink(std::move(full)));
+  rows_ += rows;
+  bytes_ += bytes;
+  return {};
 }
 
 }  // namespace pgweir::postgres

@@ -52,13 +52,14 @@ struct SnapshotProgress {
 
 class Snapshot {
  public:
-  // kNotFound when the exported snapshot is gone. kCheckFailed for tables that we may not read in
-  // full (privilege, row-level security).
+  // kNotFound when the exported snapshot is gone, kUnavailable when a table is.
   static Result<std::unique_ptr<Snapshot>> begin(
       const SnapshotOptions& options, std::vector<std::shared_ptr<const model::Table>> tables);
   ~Snapshot();
 
-  // Reads everything; returns when the last row has been given, or with the first error.
+  // Reads everything; returns when the last row has been given, or with the first error:
+  // kCheckFailed for a table that we may not read in full (privilege, row-level security),
+  // kUnavailable for one that changed its columns meanwhile (start again with a new slot).
   Status run(const SnapshotSink& sink);
   // Makes run() return kCancelled soon.
   void stop();
@@ -67,14 +68,19 @@ class Snapshot {
  private:
   struct Part {
     std::shared_ptr<const model::Table> table;
+    std::string probe;  // shows the table's columns as they are now
     std::string sql;
+    std::int64_t pages = 0;
   };
 
   explicit Snapshot(const SnapshotOptions& options) : options_(options) {}
-  Status import(Connection& connection);
+  Status add_worker();
   Status plan(std::vector<std::shared_ptr<const model::Table>> tables);
+  void add_parts(std::shared_ptr<const model::Table> table, bool partitioned, std::int64_t pages);
   void work(Connection& connection, const SnapshotSink& sink) EXCLUDES(mutex_);
+  Status check_unchanged(Connection& connection, const Part& part);
   Status copy(Connection& connection, const Part& part, const SnapshotSink& sink);
+  Status give(SnapshotChunk& chunk, const SnapshotSink& sink);
   const Part* next_part() EXCLUDES(mutex_);
   void fail(const Error& error) EXCLUDES(mutex_);
 
