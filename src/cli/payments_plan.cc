@@ -95,9 +95,13 @@ void PaymentsPlan::add_transfer(std::string& sql, PaymentsCounts& counts) {
 }
 
 void PaymentsPlan::add_update(std::string& sql, PaymentsCounts& counts) {
+  // One by one: the order in which arguments are evaluated differs between compilers.
   const Transfer& transfer = remembered_[below(remembered_.size())];
+  const char* status = kStatuses[below(kStatuses.size())];
+  const char* note = kNotes[below(kNotes.size())];
+  const std::uint64_t number = below(1000);
   fmt::format_to(std::back_inserter(sql), "EXECUTE payments_update({},'{}','{} {}');", transfer.id,
-                 kStatuses[below(kStatuses.size())], kNotes[below(kNotes.size())], below(1000));
+                 status, note, number);
   counts.updates += 1;
 }
 

@@ -92,6 +92,7 @@ Table rows_table(const Json& answer) {
   for (const Json& column : list_of(answer, "columns"))
     table.columns.push_back(column.is_object() ? text_at(column, "name") : "");
   for (const Json& row : list_of(answer, "rows")) {
+    if (!row.is_array()) continue;
     std::vector<Cell> cells;
     for (const Json& value : row) cells.push_back(cell_of(value));
     cells.resize(table.columns.size());
@@ -110,6 +111,7 @@ std::vector<Json> rows_objects(const Json& answer) {
   }
   std::vector<Json> out;
   for (const Json& row : list_of(answer, "rows")) {
+    if (!row.is_array()) continue;
     Json object = Json::object();
     for (std::size_t i = 0; i < std::min(names.size(), row.size()); ++i) object[names[i]] = row[i];
     out.push_back(std::move(object));
