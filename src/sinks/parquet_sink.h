@@ -1,4 +1,5 @@
-// Change events as Parquet files in a local folder: table=<schema.table>/date=<commit date>/<range>.
+// Change events as Parquet files in a local folder: table=<schema.table>/date=<commit
+// date>/<range>.
 //
 // Place:   writes through a private DuckDB in memory. docs/parquet.md is what a reader of the files
 //          must know; docs/formats/parquet_folder.md is how the folder stays right through crashes.
@@ -33,8 +34,10 @@ struct ParquetOptions {
   std::uint64_t roll_bytes = 128 * kMiB;  // of one file, by estimate; a large transaction may split
   std::uint32_t open_files_max = 256;     // partitions being written at a time
 
-  std::uint64_t memory_bytes = 64 * kMiB;  // for rows waiting; what is more waits in the folder
-  int threads = 1;                         // that write Parquet
+  // For rows that wait; what is more waits in the folder. Beside it, 32 KiB for each column of each
+  // file that is being written.
+  std::uint64_t memory_bytes = 64 * kMiB;
+  int threads = 1;  // that write Parquet
 
   // How numeric without a precision is kept: DECIMAL(precision, scale).
   int numeric_precision = 38;
