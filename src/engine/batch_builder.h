@@ -1,4 +1,4 @@
-// Makes batches of changes for tests, as the feed would.
+// Makes batches of changes for tests and benchmarks, as the feed would. Not used by the product.
 #pragma once
 
 #include <memory>

@@ -41,7 +41,7 @@ struct ColumnType {
 ColumnType map_type(const model::Column& column, const TypeOptions& options);
 
 // The condition, in SQL, that two values of a DuckDB type differ in any way that people could see:
-// IS DISTINCT FROM takes 0.0 and -0.0, or a month and 30 days, for equal.
+// IS DISTINCT FROM takes a month and 30 days for equal.
 std::string differs_expression(const std::string& duck_type, const std::string& a,
                                const std::string& b);
 
