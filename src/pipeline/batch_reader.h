@@ -1,0 +1,75 @@
+// A follower's view of the log: frames decoded into batches, and the events between them.
+//
+// Place:   one for each follower; it holds the follower's cursor and decoder. Frames at the log's
+// tip
+//          come from memory and are shared; docs/decisions/0002-decode-per-follower.md says why
+//          each follower decodes them by itself.
+// Threads: one thread at a time.
+#pragma once
+
+#include <deque>
+#include <memory>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "log/log.h"
+#include "model/batch.h"
+#include "postgres/pgoutput.h"
+
+namespace pgweir::pipeline {
+
+struct BatchReaderOptions {
+  std::size_t batch_rows_max = 50'000;  // a batch is given out once it has this many changes ...
+  std::size_t batch_bytes_max = 32 * kMiB;  // ... or this many bytes of messages, also inside a
+                                            // transaction; exceeded by at most one frame
+  Microseconds batch_wait{0};               // how long a batch waits for more after its first frame
+};
+
+// What the log holds next. Exactly one kind at a time, in the log's order.
+struct LogEvent {
+  enum class Kind {
+    kNothing,        // nothing new within the timeout
+    kBatch,          // `batch`
+    kTable,          // `table`: what a table looks like from here on
+    kSnapshotBegin,  // everything stored before is void; `position` is in front of the first row
+    kSnapshotEnd,  // the snapshot is complete at `position`, `end_lsn`; `batch` holds only its end
+    kMark,         // nothing changed up to `position`, `end_lsn`
+  };
+  Kind kind = Kind::kNothing;
+  model::BatchPtr batch;
+  std::shared_ptr<const model::Table> table;
+  model::Position position;
+  model::Lsn end_lsn{};
+};
+
+class BatchReader {
+ public:
+  // Everything after `after`. kNotFound: it has been pruned, the follower is lost. kCorruption: the
+  // log ends before `after`.
+  static Result<std::unique_ptr<BatchReader>> open(log::Log& log, const model::Position& after,
+                                                   const BatchReaderOptions& options);
+
+  // Waits up to `timeout` for the next event. Errors of the log as Log::Cursor::next() gives them;
+  // kCorruption and kUnsupported for messages that cannot be decoded. After an error: open anew.
+  Result<LogEvent> next(Microseconds timeout);
+
+ private:
+  BatchReader(std::unique_ptr<log::Log::Cursor> cursor, const model::Position& after,
+              const BatchReaderOptions& options);
+  Status take_frame(const log::FramePtr& frame);
+  Status take_changes(const log::FramePtr& frame);
+  Status take_snapshot_rows(const log::FramePtr& frame);
+  Status take_schema(const log::Frame& frame);
+  void close_batch();
+  bool batch_full() const;
+
+  const std::unique_ptr<log::Log::Cursor> cursor_;
+  const BatchReaderOptions options_;
+  const model::Position after_;
+  postgres::PgoutputDecoder decoder_;
+  std::uint32_t epoch_;
+  bool in_snapshot_ = false;
+  std::deque<LogEvent> ready_;
+};
+
+}  // namespace pgweir::pipeline

@@ -1,0 +1,525 @@
+#include "pipeline/capture.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "postgres/pgoutput.h"
+
+namespace pgweir::pipeline {
+
+using postgres::ConnectionKind;
+
+namespace {
+constexpr Microseconds kReadWait{100'000};   // looks for stop() and feedback this often
+constexpr Microseconds kWriteWait{100'000};  // looks for stop() and marks this often
+}  // namespace
+
+Capture::Capture(log::Log& log, io::Fs& fs, const io::Clock& clock, Logger& logger,
+                 CaptureOptions options)
+    : log_(log),
+      fs_(fs),
+      clock_(clock),
+      logger_(logger),
+      options_(std::move(options)),
+      queue_(options_.queue_bytes_max) {}
+
+Capture::~Capture() {
+  stop();
+}
+
+void Capture::start() {
+  durable_lsn_ = model::value(log_.durable_end_lsn());
+  epoch_ = std::max(log_.epoch(), 1u);
+  writer_ = std::thread([this] { write(); });
+  receiver_ = std::thread([this] { receive(); });
+}
+
+void Capture::stop() {
+  stopping_ = true;
+  stop_waker_.wake();
+  if (receiver_.joinable()) receiver_.join();
+  queue_.close();
+  if (writer_.joinable()) writer_.join();
+  MutexLock lock(mutex_);
+  if (status_.state != CaptureState::kFailed) status_.state = CaptureState::kStopped;
+}
+
+CaptureStatus Capture::status() const {
+  MutexLock lock(mutex_);
+  CaptureStatus out = status_;
+  out.confirmed_lsn = model::Lsn{durable_lsn_.load()};
+  return out;
+}
+
+void Capture::set_state(CaptureState state, std::string message) {
+  MutexLock lock(mutex_);
+  if (status_.state == CaptureState::kFailed) return;
+  status_.state = state;
+  status_.message = std::move(message);
+}
+
+void Capture::fail(const Error& failure) {
+  {
+    MutexLock lock(mutex_);
+    if (status_.state == CaptureState::kFailed) return;
+    status_.state = CaptureState::kFailed;
+    status_.message = failure.text();
+    status_.failure = failure;
+  }
+  failed_ = true;
+  stop_waker_.wake();
+  if (on_failure_) on_failure_();
+}
+
+postgres::ConnectionOptions Capture::connection_options(ConnectionKind kind) const {
+  postgres::ConnectionOptions out;
+  out.url = options_.url;
+  out.kind = kind;
+  // The stream is ended by its reader, after the last feedback; everything else at once.
+  if (kind == ConnectionKind::kOrdinary) out.cancel = &stop_waker_;
+  return out;
+}
+
+Result<postgres::Connection> Capture::connect(ConnectionKind kind) {
+  return postgres::Connection::open(connection_options(kind));
+}
+
+bool Capture::wait(Milliseconds time) {
+  const auto ready = io::wait_socket(-1, io::Interest::kNothing, time, &stop_waker_);
+  return ready.ok() && !ready->woken;
+}
+
+// --- Receiver --------------------------------------------------------------------------------
+
+void Capture::receive() {
+  Milliseconds backoff = options_.backoff_min;
+  while (!stopping_ && !failed_) {
+    Status status = prepare_source();
+    if (status.ok()) {
+      const auto began = clock_.steady();
+      status = stream();
+      // A session that lasted is a fresh start, not the next try of the same trouble.
+      if (clock_.steady() - began > options_.backoff_max) backoff = options_.backoff_min;
+    }
+    if (stopping_ || failed_ || status.ok()) break;
+    const Error& failure = status.error();
+    // The first start tells at once what is wrong; a pipeline that has run waits for its server.
+    const bool first_start = log_.durable_position() == model::Position{};
+    const bool passes = failure.code == Code::kUnavailable || failure.code == Code::kTimeout ||
+                        postgres::sqlstate_of(failure) == "55006";
+    if (!passes || first_start) {
+      fail(failure);
+      break;
+    }
+    set_state(CaptureState::kReconnecting, failure.text());
+    logger_.warning("source: {}; trying again in {}", failure.text(), format_duration(backoff));
+    {
+      MutexLock lock(mutex_);
+      ++status_.reconnects;
+    }
+    if (!wait(backoff)) break;
+    backoff = std::min(backoff * 2, options_.backoff_max);
+  }
+}
+
+// Everything that must hold before a session: the right server, publications, slot, first snapshot.
+Status Capture::prepare_source() {
+  TRY_ASSIGN(postgres::Connection control, connect(ConnectionKind::kOrdinary));
+  TRY_ASSIGN(const auto system, postgres::system_identity(control));
+  {
+    MutexLock lock(mutex_);
+    status_.system = system;
+    status_.where = control.where();
+    status_.server_lsn = std::max(status_.server_lsn, system.current_lsn);
+  }
+  TRY(check_state(system));
+  TRY(wait_for_slot(control));
+  TRY_ASSIGN(auto findings, postgres::preflight(control, options_.source));
+  {
+    MutexLock lock(mutex_);
+    status_.findings = findings;
+  }
+  TRY(postgres::first_error(findings));
+  TRY_ASSIGN(const auto expanded,
+             postgres::expand_tables(control, options_.source.tables, options_.source.exclude));
+  TRY_ASSIGN(const auto publications,
+             postgres::ensure_publications(control, options_.source.publication, expanded.tables));
+  publications_ = publications.names;
+  std::vector<model::Oid> ids;
+  for (const auto& table : expanded.tables) ids.push_back(table.id);
+  TRY_ASSIGN(auto tables, postgres::read_tables(control, ids, publications_));
+  tables_.clear();
+  for (const auto& table : tables) tables_.push_back(std::make_shared<const model::Table>(table));
+  {
+    MutexLock lock(mutex_);
+    status_.tables = std::move(tables);
+    status_.publications = publications_;
+  }
+  return check_slot(control, system);
+}
+
+// The data folder belongs to this database of this cluster, and to this slot.
+Status Capture::check_state(const postgres::SystemIdentity& system) {
+  TRY_ASSIGN(const auto stored, load_state(fs_, options_.data_directory));
+  const PipelineState now{system.system_identifier, system.database, options_.source.slot,
+                          options_.source.publication, false};
+  if (!stored) return store_state(fs_, options_.data_directory, now);
+  const auto refuse = [this](const char* what, const std::string& found,
+                             const std::string& expected) {
+    return error(
+        Code::kCheckFailed,
+        fmt::format("the data folder '{}' belongs to another pipeline", options_.data_directory),
+        fmt::format("its {} is {}, here it is {}", what, found, expected),
+        "Name another folder in `data`, or point source.url and source.slot back");
+  };
+  if (stored->system_identifier != now.system_identifier)
+    return refuse("PostgreSQL cluster (system identifier)", stored->system_identifier,
+                  now.system_identifier);
+  if (stored->database != now.database) return refuse("database", stored->database, now.database);
+  if (stored->slot != now.slot) return refuse("slot", stored->slot, now.slot);
+  return {};
+}
+
+// A predecessor that was killed may hold the slot until the server notices.
+Status Capture::wait_for_slot(postgres::Connection& control) {
+  const auto deadline = clock_.steady() + options_.slot_wait_max;
+  while (true) {
+    TRY_ASSIGN(const auto slot, postgres::slot_info(control, options_.source.slot));
+    if (!slot || slot->active_pid == 0 || clock_.steady() >= deadline) return {};
+    set_state(CaptureState::kStarting,
+              fmt::format("waiting for slot '{}', which process {} of the server still holds",
+                          options_.source.slot, slot->active_pid));
+    if (!wait(Milliseconds(50))) return error(Code::kCancelled, "asked to stop");
+  }
+}
+
+Status Capture::check_slot(postgres::Connection& control, const postgres::SystemIdentity& system) {
+  TRY_ASSIGN(auto slot, postgres::slot_info(control, options_.source.slot));
+  TRY_ASSIGN(auto state, load_state(fs_, options_.data_directory));
+  const bool empty = log_.durable_position() == model::Position{};
+  const bool unfinished = !log_.snapshot_complete() || (state && state->creating_slot);
+  if (slot && unfinished && !slot->lost()) {
+    // Made by us just before a crash: nothing of it is worth keeping.
+    logger_.info("slot '{}' was left by a first snapshot that did not end: starting over",
+                 slot->name);
+    TRY(postgres::drop_slot(control, slot->name, options_.slot_wait_max));
+    slot.reset();
+  }
+  if (system.current_lsn < log_.durable_end_lsn()) {
+    return error(
+        Code::kCorruption, "the server is behind the log",
+        fmt::format("its WAL ends at {}, the log at {}: it was restored to an earlier state",
+                    model::to_string(system.current_lsn), model::to_string(log_.durable_end_lsn())),
+        "Run `pgweir drop` and start anew with an empty data folder");
+  }
+  if (!slot && (empty || unfinished)) return take_first_snapshot(control);
+  if (!slot) {
+    return error(Code::kCorruption,
+                 fmt::format("slot '{}' is gone from the server", options_.source.slot),
+                 fmt::format("the log ends at {}; the changes since then cannot be had any more",
+                             model::to_string(log_.durable_end_lsn())),
+                 "Start anew with an empty data folder");
+  }
+  if (slot->lost()) {
+    return error(
+        Code::kCorruption, fmt::format("slot '{}' is lost", slot->name),
+        slot->invalidation_reason.empty() ? "wal_status is lost" : slot->invalidation_reason,
+        "Raise max_slot_wal_keep_size, run `pgweir drop`, and start anew with an empty data "
+        "folder");
+  }
+  if (slot->confirmed_flush > log_.durable_end_lsn()) {
+    return error(
+        Code::kCorruption, fmt::format("slot '{}' is ahead of the log", slot->name),
+        fmt::format("the slot stands at {}, the log in '{}' ends at {}: what lies between is "
+                    "not in the log, and the server does not send it again",
+                    model::to_string(slot->confirmed_flush), options_.data_directory,
+                    model::to_string(log_.durable_end_lsn())),
+        "Put the newest data folder back; or run `pgweir drop` and start anew with an empty one");
+  }
+  return {};
+}
+
+Status Capture::take_first_snapshot(postgres::Connection& control) {
+  set_state(CaptureState::kSnapshotting);
+  TRY_ASSIGN(auto state, load_state(fs_, options_.data_directory));
+  state->creating_slot = true;
+  TRY(store_state(fs_, options_.data_directory, *state));
+  postgres::CreateSlotOptions create;
+  create.name = options_.source.slot;
+  create.on_wait = [this](const std::vector<postgres::Blocker>& blockers) {
+    if (blockers.empty()) return;
+    set_state(CaptureState::kSnapshotting,
+              fmt::format("creating the slot waits for the transaction of process {}, open for {}",
+                          blockers[0].pid, format_duration(blockers[0].age)));
+  };
+  TRY_ASSIGN(auto slot, postgres::create_slot(control, create));
+  set_state(CaptureState::kSnapshotting);
+  logger_.info("slot '{}' created at {}", create.name, model::to_string(slot.consistent_point));
+
+  // A new slot is a new epoch. The snapshot stands one byte in front of the consistent point: WAL
+  // records are aligned, so this lies behind every commit before it and in front of every one
+  // after.
+  if (log_.durable_position() != model::Position{}) epoch_ = log_.epoch() + 1;
+  const model::Position position{epoch_, model::Lsn{model::value(slot.consistent_point) - 1}, 0};
+  TRY(copy_tables(slot, position));
+  durable_lsn_ = model::value(log_.durable_end_lsn());
+  state->creating_slot = false;
+  return store_state(fs_, options_.data_directory, *state);
+}
+
+Status Capture::copy_tables(const postgres::CreatedSlot& slot, model::Position position) {
+  const auto frame_of = [this](log::FrameKind kind, model::Position first, model::Position last) {
+    log::Frame frame;
+    frame.header.kind = kind;
+    frame.header.first = first;
+    frame.header.last = last;
+    frame.header.time_us = clock_.now_us();
+    return frame;
+  };
+  TRY(append_one(frame_of(log::FrameKind::kSnapshotBegin, position, position)));
+  for (const auto& table : tables_) {
+    log::Frame frame = frame_of(log::FrameKind::kSchema, position, position);
+    frame.header.key = model::value(table->id);
+    frame.header.record_count = 1;
+    log::append_record(frame.payload, postgres::encode_schema({"", *table}));
+    TRY(append_one(std::move(frame)));
+  }
+  if (options_.take_snapshot) {
+    postgres::SnapshotOptions snapshot_options;
+    snapshot_options.connection = connection_options(ConnectionKind::kOrdinary);
+    snapshot_options.snapshot = slot.snapshot;
+    snapshot_options.parallel = options_.snapshot_parallel;
+    TRY_ASSIGN(const auto snapshot, postgres::Snapshot::begin(snapshot_options, tables_));
+    Mutex append_mutex;  // the workers append one at a time
+    std::size_t unsynced = 0;
+    const auto sink = [&](postgres::SnapshotChunk chunk) -> Status {
+      MutexLock lock(append_mutex);
+      if (stopping_) return error(Code::kCancelled, "asked to stop");
+      model::Position first = position;
+      ++first.sequence;
+      position.sequence += chunk.row_count;
+      log::Frame frame = frame_of(log::FrameKind::kSnapshotRows, first, position);
+      frame.header.key = model::value(chunk.table->id);
+      frame.header.record_count = 1;
+      log::append_record(frame.payload, chunk.lines);
+      unsynced += chunk.lines.size();
+      TRY(append_one(std::move(frame)));
+      {
+        MutexLock status_lock(mutex_);
+        status_.snapshot = snapshot->progress();
+      }
+      if (unsynced < options_.sync_bytes_max) return {};
+      unsynced = 0;
+      return sync();
+    };
+    {
+      MutexLock lock(mutex_);
+      status_.snapshot_tables = static_cast<std::uint32_t>(tables_.size());
+    }
+    TRY(snapshot->run(sink));
+    MutexLock lock(mutex_);
+    status_.snapshot = snapshot->progress();
+  }
+  model::Position last = position;
+  ++last.sequence;
+  log::Frame end = frame_of(log::FrameKind::kSnapshotEnd, last, last);
+  end.header.start_lsn = end.header.end_lsn = slot.consistent_point;
+  TRY(append_one(std::move(end)));
+  return sync();
+}
+
+Status Capture::stream() {
+  TRY_ASSIGN(auto connection, connect(ConnectionKind::kReplication));
+  postgres::StreamOptions stream_options;
+  stream_options.slot = options_.source.slot;
+  stream_options.publications = publications_;
+  stream_options.start_lsn = log_.durable_end_lsn();
+  TRY_ASSIGN(auto stream,
+             postgres::ReplicationStream::start(std::move(connection), stream_options));
+  Item session;
+  session.starts_session = true;
+  TRY(push(session, 1, stream));
+  set_state(CaptureState::kStreaming);
+  logger_.info("streaming from {}", model::to_string(stream_options.start_lsn));
+  Item item;
+  while (!stopping_ && !failed_) {
+    TRY(stream.read(item.gulp, kReadWait, &stop_waker_));
+    const bool reply = item.gulp.reply_requested;
+    if (!item.gulp.empty()) {
+      const std::size_t weight =
+          item.gulp.arena.size() + item.gulp.messages.size() * sizeof(postgres::Gulp::Message) + 1;
+      TRY(push(item, weight, stream));
+      item = Item{};
+    }
+    TRY(feedback(stream, reply));
+  }
+  if (failed_) return {};
+  // What has arrived becomes durable, so that the server need not send it again.
+  queue_.close();
+  if (writer_.joinable()) writer_.join();
+  const model::Lsn durable{durable_lsn_.load()};
+  TRY(stream.send_feedback(durable, durable, durable,
+                           postgres::ReplicationStream::Reply::kNotNeeded, clock_.now_us()));
+  return stream.stop(Milliseconds(2'000));
+}
+
+// Waits for room in the queue, answering the server meanwhile.
+Status Capture::push(Item& item, std::size_t weight, postgres::ReplicationStream& stream) {
+  while (!queue_.push_for(item, weight, kReadWait)) {
+    if (failed_ || stopping_) return error(Code::kCancelled, "asked to stop");
+    TRY(feedback(stream, false));
+  }
+  return {};
+}
+
+Status Capture::feedback(postgres::ReplicationStream& stream, bool now) {
+  const model::Lsn durable{durable_lsn_.load()};
+  const auto age = clock_.steady() - last_feedback_;
+  const bool news = durable > confirmed_ && age >= options_.feedback_interval;
+  if (!now && !news && age < options_.feedback_interval_max) return {};
+  last_feedback_ = clock_.steady();
+  confirmed_ = durable;
+  return stream.send_feedback(durable, durable, durable,
+                              postgres::ReplicationStream::Reply::kNotNeeded, clock_.now_us());
+}
+
+// --- Writer ----------------------------------------------------------------------------------
+
+void Capture::write() {
+  Status status;
+  while (status.ok() && !failed_) {
+    auto item = queue_.pop_for(kWriteWait);
+    if (!item) {
+      if (queue_.closed()) break;
+      if (!builder_) continue;  // the first session has not begun: the log is the snapshot's
+      Item nothing;
+      status = write_item(nothing);
+      if (status.ok()) status = sync();
+      if (status.ok()) status = prune();
+      continue;
+    }
+    // Everything that has arrived shares one sync, up to a limit.
+    do {
+      status = write_item(*item);
+      if (!status.ok() || unsynced_bytes_ >= options_.sync_bytes_max) break;
+      item = queue_.pop_for(Microseconds(0));
+    } while (item);
+    if (status.ok()) status = sync();
+    if (status.ok()) status = prune();
+  }
+  if (!status.ok() && status.error().code != Code::kCancelled) fail(status.error());
+}
+
+Status Capture::write_item(Item& item) {
+  if (item.starts_session) {
+    if (builder_) {
+      earlier_changes_ += builder_->changes();
+      earlier_transactions_ += builder_->transactions();
+    }
+    TRY(sync());  // the builder goes on from what the log has
+    const auto describe = [this](std::string_view relation) { return describe_relation(relation); };
+    builder_ = std::make_unique<FrameBuilder>(clock_, epoch_, log_.durable_position(), describe);
+    pending_mark_ = {};
+    return {};
+  }
+  std::vector<log::Frame> frames;
+  TRY(builder_->add(item.gulp, frames));
+  builder_->flush(frames);
+  if (item.gulp.keepalive_lsn > pending_mark_) pending_mark_ = item.gulp.keepalive_lsn;
+  const bool due = clock_.steady() - last_mark_time_ >= options_.mark_interval;
+  if (due && !builder_->in_transaction() &&
+      pending_mark_ >
+          std::max(last_mark_,
+                   model::Lsn{std::max(durable_lsn_.load(), model::value(builder_->end_lsn()))})) {
+    frames.push_back(builder_->mark(pending_mark_));
+    last_mark_ = pending_mark_;
+    last_mark_time_ = clock_.steady();
+  }
+  {
+    MutexLock lock(mutex_);
+    status_.received_lsn = std::max(status_.received_lsn, builder_->end_lsn());
+    status_.server_lsn = std::max({status_.server_lsn, pending_mark_, status_.received_lsn});
+    if (model::value(builder_->commit_time()) != 0)
+      status_.last_commit_time = builder_->commit_time();
+    status_.changes = earlier_changes_ + builder_->changes();
+    status_.transactions = earlier_transactions_ + builder_->transactions();
+    status_.bytes += item.gulp.arena.size();
+  }
+  return append(frames);
+}
+
+Status Capture::append_one(log::Frame frame) {
+  const auto shared = std::make_shared<const log::Frame>(std::move(frame));
+  return with_room([&] { return log_.append(shared); });
+}
+
+Status Capture::append(std::vector<log::Frame>& frames) {
+  for (log::Frame& frame : frames) {
+    unsynced_bytes_ += frame.payload.size() + 1;
+    TRY(append_one(std::move(frame)));
+  }
+  return {};
+}
+
+Status Capture::sync() {
+  unsynced_bytes_ = 0;
+  model::Lsn durable{};
+  TRY(with_room([&]() -> Status {
+    TRY_ASSIGN(durable, log_.sync());
+    return {};
+  }));
+  durable_lsn_ = std::max(durable_lsn_.load(), model::value(durable));
+  return {};
+}
+
+Status Capture::prune() {
+  if (clock_.steady() - last_prune_ < options_.prune_interval) return {};
+  last_prune_ = clock_.steady();
+  return log_.prune(options_.retention, options_.followers_min());
+}
+
+Status Capture::with_room(const std::function<Status()>& step) {
+  Status status = step();
+  if (status.ok() || status.error().code != Code::kNoSpace) return status;
+  const CaptureState before = this->status().state;
+  logger_.warning("the disk is full: capture waits. {}", status.error().text());
+  set_state(CaptureState::kWaitingForDisk,
+            "The disk is full. Nothing is lost: PostgreSQL keeps the changes until there is room");
+  while (!status.ok() && status.error().code == Code::kNoSpace) {
+    if (!wait(options_.disk_retry_interval)) return error(Code::kCancelled, "asked to stop");
+    status = step();
+  }
+  if (status.ok()) {
+    logger_.info("there is room again: capture goes on");
+    set_state(before);
+  }
+  return status;
+}
+
+// The Relation message with the catalog's facts. The catalog may already know a later shape of the
+// table than the message: the message decides, the catalog only adds.
+Result<std::string> Capture::describe_relation(std::string_view relation) {
+  TRY_ASSIGN(model::Table table, postgres::parse_relation(relation));
+  Milliseconds backoff = options_.backoff_min;
+  while (true) {
+    if (!catalog_ || !catalog_->is_open()) {
+      if (auto opened = connect(ConnectionKind::kOrdinary); opened.ok())
+        catalog_.emplace(std::move(opened).value());
+    }
+    if (catalog_ && catalog_->is_open()) {
+      const model::Oid ids[] = {table.id};
+      auto facts = postgres::read_tables(*catalog_, ids, publications_);
+      if (facts.ok()) {
+        if (!facts->empty()) table = postgres::with_facts(std::move(table), facts->front());
+        return postgres::encode_schema({std::string(relation), std::move(table)});
+      }
+      const Code code = facts.error().code;
+      if (code != Code::kUnavailable && code != Code::kTimeout) return facts.error();
+    }
+    if (!wait(backoff)) return error(Code::kCancelled, "asked to stop");
+    backoff = std::min(backoff * 2, options_.backoff_max);
+  }
+}
+
+}  // namespace pgweir::pipeline
