@@ -4,7 +4,9 @@
 //   node --test tests/web/states.test.mjs
 
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { axeFindings, openBrowser, openPage } from './browser.mjs';
 import { startStandIn } from './stand_in.mjs';
 
@@ -101,6 +103,9 @@ for (const dark of [false, true]) {
     assert.match(await page.getByTestId('disconnected').innerText(), /No answer from pgweir since \d\d:\d\d:\d\d/);
     assert.match(await page.getByTestId('disconnected').innerText(), /What you see is what was true at \d\d:\d\d:\d\d/);
     assert.equal(await page.locator('main.stale').count(), 1);
+    await page.getByRole('tab', { name: 'Pipeline' }).click();
+    await see('Last known: Streaming');
+    await page.getByRole('tab', { name: 'Views' }).click();
     await see('0.00');
     await see('Disconnected');
     assert.deepEqual(await axeFindings(page), []);
@@ -245,6 +250,13 @@ test('no page is wider than a window of 400 pixels', async () => {
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     assert.ok(width <= 400, `${path} is ${width} pixels wide`);
   }
+});
+
+test('the built page is at most 60 kB, gzipped', () => {
+  const dist = new URL('../../web/dist/', import.meta.url);
+  const files = readdirSync(dist, { recursive: true }).filter((name) => /\.(html|js|css|svg)$/.test(name));
+  const size = files.reduce((sum, name) => sum + gzipSync(readFileSync(new URL(name, dist))).length, 0);
+  assert.ok(files.length >= 4 && size <= 60_000, `${size} bytes in ${files.length} files`);
 });
 
 test('the page loads nothing from elsewhere', async () => {

@@ -129,15 +129,17 @@ function Lost(): JSX.Element | null {
   const next = nextTryAt.value;
   const wait = next === null ? 0 : Math.max(0, Math.ceil((next - now) / 1000));
   return (
-    <div class="lost" role="alert" data-testid="disconnected">
-      <p>
-        <b>
-          No answer from pgweir since {clock(since)} ({duration(Math.max(1000, Math.round((now - since) / 1000) * 1000))}).
-        </b>{' '}
+    <div class="lost" data-testid="disconnected">
+      <p role="alert">
+        <b>No answer from pgweir since {clock(since)}.</b>{' '}
         {lastContact.value === null
           ? 'Nothing has been loaded yet.'
-          : `What you see is what was true at ${clock(lastContact.value)}.`}{' '}
-        <span aria-live="off">{wait > 0 ? `Next try in ${wait} s.` : 'Trying again.'}</span>
+          : `What you see is what was true at ${clock(lastContact.value)}.`}
+      </p>
+      {/* What counts seconds is not read out each second. */}
+      <p>
+        {duration(Math.max(1000, Math.round((now - since) / 1000) * 1000))} ago.{' '}
+        {wait > 0 ? `Next try in ${wait} s.` : 'Trying again.'}
       </p>
       <button type="button" class="button" onClick={refreshStatus}>
         Try now

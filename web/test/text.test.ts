@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { EventStreamParser } from '../src/lib/event_stream';
-import { sqlPieces, toCsv } from '../src/lib/sql_text';
+import { sqlName, sqlPieces, toCsv } from '../src/lib/sql_text';
 
 describe('sqlPieces', () => {
   const sql = "SELECT a.\"from\", 'it''s -- no comment' AS t, 12.5 -- end\nFROM tumble(x) /* y */";
@@ -13,6 +13,16 @@ describe('sqlPieces', () => {
   ])('finds each %s', (kind, texts) => {
     expect(sqlPieces(sql).filter((one) => one.kind === kind).map((one) => one.text)).toEqual(texts);
   });
+});
+
+describe('sqlName', () => {
+  it.each([
+    ['balance', 'balance'],
+    ['per minute', '"per minute"'],
+    ['Orders', '"Orders"'],
+    ['order', '"order"'],
+    ['a"b', '"a""b"'],
+  ])('%s is written %s', (name, text) => expect(sqlName(name)).toBe(text));
 });
 
 describe('toCsv', () => {

@@ -4,6 +4,20 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { ApiError, call, lostAt, reconnects } from './client';
 
 const kRetryMs = 3_000;
+const kRemembered = 40;
+
+/** The last answers, so that a page that is left and opened again begins with what it showed. */
+const remembered = new Map<string, unknown>();
+
+function remember(path: string, data: unknown): void {
+  remembered.delete(path);
+  remembered.set(path, data);
+  const oldest = remembered.keys().next();
+  if (remembered.size > kRemembered && !oldest.done) remembered.delete(oldest.value);
+}
+
+const recall = <T>(path: string | null): T | null =>
+  path === null ? null : ((remembered.get(path) as T | undefined) ?? null);
 
 export interface Polled<T> {
   data: T | null;
@@ -22,10 +36,10 @@ interface Held<T> {
 /**
  * Loads `path` at once and then `every_ms` after each answer (null: only once). While `subject`
  * stays the same the old data is kept until the new one is there, as in paging; when it changes
- * the data starts from nothing. Hidden tabs and a lost connection load nothing until they are back.
+ * the data starts from what `path` answered last, or from nothing. Hidden tabs and a lost connection load nothing until they are back.
  */
 export function usePoll<T>(subject: string, path: string | null, every_ms: number | null): Polled<T> {
-  const [held, setHeld] = useState<Held<T>>({ subject, data: null, error: null });
+  const [held, setHeld] = useState<Held<T>>({ subject, data: recall<T>(path), error: null });
   const [turn, setTurn] = useState(0);
   const back = reconnects.value;
   const busy = useRef(false);
@@ -35,7 +49,7 @@ export function usePoll<T>(subject: string, path: string | null, every_ms: numbe
     const abort = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const set = (change: (old: Held<T>) => Held<T>): void => {
-      setHeld((old) => change(old.subject === subject ? old : { subject, data: null, error: null }));
+      setHeld((old) => change(old.subject === subject ? old : { subject, data: recall<T>(path), error: null }));
     };
     const load = async (): Promise<void> => {
       if (busy.current || document.hidden || lostAt.value !== null) return;
@@ -44,6 +58,7 @@ export function usePoll<T>(subject: string, path: string | null, every_ms: numbe
       let wait = every_ms;
       try {
         const data = await call<T>(path, { signal: abort.signal });
+        remember(path, data);
         if (!abort.signal.aborted) set(() => ({ subject, data, error: null }));
       } catch (error) {
         wait = kRetryMs;
@@ -64,6 +79,6 @@ export function usePoll<T>(subject: string, path: string | null, every_ms: numbe
     };
   }, [subject, path, every_ms, turn, back]);
 
-  const current = held.subject === subject ? held : { data: null, error: null };
+  const current = held.subject === subject ? held : { data: recall<T>(path), error: null };
   return { data: current.data, error: current.error, retry: () => setTurn((old) => old + 1) };
 }

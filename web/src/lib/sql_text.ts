@@ -42,6 +42,10 @@ export function sqlPieces(sql: string): Piece[] {
   return pieces;
 }
 
+/** A name as SQL takes it: in quotes where it is not a plain lower-case word. */
+export const sqlName = (name: string): string =>
+  /^[a-z_][a-z0-9_]*$/.test(name) && !keywords.has(name) ? name : `"${name.replace(/"/g, '""')}"`;
+
 const csvCell = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text);
 
 /** RFC 4180; NULL is an empty field. */

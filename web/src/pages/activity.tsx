@@ -216,6 +216,7 @@ function Changes(props: { activity: Activity; range: Range }): JSX.Element {
             format={format}
             axis={measure === 'bytes' ? bytes : compact}
             now={serverNow()}
+            unit={measure === 'bytes' ? 'bytes' : 'count'}
           />
           <Numbers times={stack.times} series={series} format={format} />
         </>

@@ -24,7 +24,10 @@ function Headline(props: { now: Status }): JSX.Element {
     <div class={`headline tone-${tone}`}>
       <span class="dot" aria-hidden="true" />
       <div>
-        <h1 data-testid="headline">{title}</h1>
+        <h1 data-testid="headline">
+          {lostAt.value !== null && 'Last known: '}
+          {title}
+        </h1>
         <p data-testid="headline-detail">{detail}</p>
         {snapshot?.state === 'running' && <SnapshotProgress snapshot={snapshot} bar_only />}
       </div>
@@ -244,6 +247,7 @@ function Recent(): JSX.Element | null {
           series={series}
           format={count}
           height={170}
+          unit="count"
           now={serverNow()}
         />
       )}

@@ -6,6 +6,7 @@ import { go, url } from '../lib/app_state';
 import { ApiError, call } from '../lib/client';
 import { duration, plural } from '../lib/format';
 import type { SqlResult } from '../lib/types';
+import { kDefaults } from '../lib/url_state';
 import { DataTable } from '../ui/data_table';
 import { CopyButton, Empty, ErrorBox, Select, Skeleton } from '../ui/parts';
 import { toCsv } from '../lib/sql_text';
@@ -31,7 +32,8 @@ type Outcome =
   | { kind: 'failed'; error: ApiError }
   | { kind: 'done'; result: SqlResult; number: number };
 
-const limitOf = (): number => (url.value.limit === 50 ? kDefaultLimit : url.value.limit);
+/** The address leaves out the views' default; here that means the console's own. */
+const limitOf = (): number => (url.value.limit === kDefaults.limit ? kDefaultLimit : url.value.limit);
 
 function Result(props: { result: SqlResult; number: number }): JSX.Element {
   const { result } = props;
@@ -148,7 +150,10 @@ export function SqlPage(): JSX.Element {
           </span>
         </div>
       </form>
-      <div aria-live="polite">
+      <div>
+        <p class="hidden" role="status">
+          {outcome.kind === 'done' ? `${plural(outcome.result.rows.length, 'row')} found.` : ''}
+        </p>
         {outcome.kind === 'none' && (
           <Empty title="No question asked yet.">
             <p class="prose">

@@ -4,6 +4,7 @@ import type { JSX } from 'preact';
 import { follow, go, linkTo, url } from '../lib/app_state';
 import { ago, bytes, count, moment, parseTime, plural, toNumber } from '../lib/format';
 import { usePoll } from '../lib/poll';
+import { sqlName } from '../lib/sql_text';
 import { serverNow } from '../lib/status_feed';
 import type { Count, Table } from '../lib/types';
 import { Chip, Empty, Loaded, Notice } from '../ui/parts';
@@ -49,7 +50,7 @@ function TableRow(props: { table: Table; chosen: boolean }): JSX.Element {
 function Columns(props: { table: Table }): JSX.Element {
   const { table } = props;
   const name = nameOf(table);
-  const query = `SELECT * FROM ${name} LIMIT 100`;
+  const query = `SELECT * FROM ${sqlName(table.schema)}.${sqlName(table.name)} LIMIT 100`;
   const keys = table.columns.filter((column) => column.key).length;
   return (
     <section class="card" aria-labelledby="columns-title">

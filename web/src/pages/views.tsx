@@ -6,6 +6,7 @@ import { follow, go, linkTo, url } from '../lib/app_state';
 import { cell, compact, count, isNumericType, isTimeType, parseTime, plural, toNumber } from '../lib/format';
 import { usePoll } from '../lib/poll';
 import type { Column, Rows, View } from '../lib/types';
+import { sqlName } from '../lib/sql_text';
 import { strategyOf, trueAt, viewState } from '../lib/words';
 import { Chart, Legend } from '../ui/chart';
 import type { ChartSeries } from '../ui/chart';
@@ -234,18 +235,17 @@ function ViewDetail(props: { view: View }): JSX.Element {
   const { view } = props;
   const { text, tone } = viewState(view.state);
   const strategy = strategyOf(view.strategy);
+  const query = `SELECT * FROM ${sqlName(view.name)} LIMIT 100`;
   return (
     <div class="detail">
       <div class="detail-head">
         <h2>{view.name}</h2>
         <Chip tone={tone}>{text}</Chip>
-        <a
-          class="button"
-          href={linkTo({ page: 'sql', sql: `SELECT * FROM ${view.name} LIMIT 100` })}
-          onClick={follow({ page: 'sql', sql: `SELECT * FROM ${view.name} LIMIT 100` })}
-        >
-          Query it
-        </a>
+        {view.state !== 'failed' && (
+          <a class="button" href={linkTo({ page: 'sql', sql: query })} onClick={follow({ page: 'sql', sql: query })}>
+            Query it
+          </a>
+        )}
       </div>
       {view.error && (
         <Notice tone="bad" title={view.error} alert>

@@ -26,11 +26,20 @@ export interface ChartProps {
   format: (value: number) => string;
   axis?: (value: number) => string;
   height?: number;
+  /** Ticks at whole numbers, or at powers of two; without it anywhere that is round. */
+  unit?: 'count' | 'bytes';
   /** Until when the numbers are complete; a later bucket still grows, and its reading says so. */
   now?: number;
 }
 
 const kAxisWidth = 58;
+
+const powers = (base: number, count: number, steps: readonly number[]): number[] =>
+  Array.from({ length: count }, (_, power) => steps.map((step) => step * base ** power)).flat();
+const kTickSteps = {
+  count: powers(10, 15, [1, 2, 5]),
+  bytes: powers(1024, 6, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]),
+};
 
 function css(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -84,6 +93,7 @@ function options(props: ChartProps, width: number, pointAt: (u: uPlot) => void):
         grid,
         size: kAxisWidth,
         space: 36,
+        ...(props.unit ? { incrs: kTickSteps[props.unit] } : {}),
         values: (_u, splits) => splits.map((value) => (props.axis ?? compact)(value)),
       },
     ],
@@ -164,7 +174,7 @@ function usePlot(props: ChartProps, point: (index: number | null) => void) {
   const plot = useRef<uPlot | null>(null);
   const latest = useRef(props);
   latest.current = props;
-  const shape = `${props.kind} ${props.step} ${props.height ?? ''} ${props.series.map((one) => one.key + one.color).join()} ${dark.value}`;
+  const shape = `${props.kind} ${props.step} ${props.height ?? ''} ${props.unit ?? ''} ${props.series.map((one) => one.key + one.color).join()} ${dark.value}`;
   useEffect(() => {
     const element = ground.current;
     if (!element) return;
