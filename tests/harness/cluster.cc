@@ -72,19 +72,32 @@ Cluster::~Cluster() {
 }
 
 void Cluster::start() {
-  auto process = io::Process::start(
-      {.arguments = {bin_ + "/postgres", "-D", data_, "-p", std::to_string(port_)},
-       .directory = "/",
-       .output = scratch_.file("server.log"),
-       .user = server_user()});
-  if (!process.ok()) die(process.error().text());
-  server_ = std::make_unique<io::Process>(std::move(process).value());
+  std::size_t log_before = 0;
+  const auto launch = [&] {
+    log_before = server_log().size();
+    auto process = io::Process::start(
+        {.arguments = {bin_ + "/postgres", "-D", data_, "-p", std::to_string(port_)},
+         .directory = "/",
+         .output = scratch_.file("server.log"),
+         .user = server_user()});
+    if (!process.ok()) die(process.error().text());
+    server_ = std::make_unique<io::Process>(std::move(process).value());
+  };
+  launch();
   for (int attempt = 0; attempt < 1200; ++attempt) {
-    if (server_->poll()) die("the server ended: " + server_log());
-    std::ifstream pid(data_ + "/postmaster.pid");
+    if (server_->poll()) {
+      // A killed server's children hold its shared memory a moment longer than it lives.
+      if (server_log().find("shared memory block", log_before) == std::string::npos)
+        die("the server ended: " + server_log());
+      launch();
+    }
+    // A killed server leaves its file behind, in which it was ready too.
+    std::ifstream file(data_ + "/postmaster.pid");
     std::stringstream text;
-    text << pid.rdbuf();
-    if (text.str().find("ready") != std::string::npos) return;
+    text << file.rdbuf();
+    if (text.str().starts_with(std::to_string(server_->pid()) + "\n") &&
+        text.str().find("ready") != std::string::npos)
+      return;
     std::this_thread::sleep_for(50ms);
   }
   die("the server was not ready in time: " + server_log());
@@ -93,7 +106,7 @@ void Cluster::start() {
 void Cluster::stop(Stop how) {
   if (!server_) return;
   if (how == Stop::kKill) {
-    // The postmaster's children notice its death and end by themselves; a new start waits for them.
+    // The postmaster's children notice its death and end by themselves; start() waits for them.
     (void)server_->signal(SIGKILL);
   } else {
     (void)server_->signal(how == Stop::kFast ? SIGINT : SIGQUIT);

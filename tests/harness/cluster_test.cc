@@ -14,4 +14,14 @@ TEST(Cluster, AnswersAndSurvivesARestart) {
   EXPECT_EQ(cluster.sql("SELECT count(*) FROM t; SHOW wal_level", database), "2\nlogical");
 }
 
+TEST(Cluster, IsReadyAgainAfterEveryKill) {
+  Cluster cluster;
+  for (int kill = 0; kill < 5; ++kill) {
+    cluster.sql("CREATE TABLE IF NOT EXISTS t (a int); INSERT INTO t VALUES (1)");
+    cluster.stop(Cluster::Stop::kKill);
+    cluster.start();
+  }
+  EXPECT_EQ(cluster.sql("SELECT count(*) FROM t"), "5");
+}
+
 }  // namespace pgweir::harness
