@@ -333,7 +333,8 @@ void add_global_options(CLI::App& app, Arguments& arguments) {
   app.get_formatter()->column_width(28);
   app.add_option("-c,--config", arguments.config_file,
                  "the pipeline's file; ./pgweir.yaml, then /etc/pgweir/pgweir.yaml");
-  app.add_option("--server", arguments.server, "host:port of a running pgweir, without a file");
+  app.add_option("--server", arguments.server,
+                 "another pgweir: [https://]host:port, its token in PGWEIR_TOKEN");
   app.add_flag("--json", arguments.json, "data as JSON");
   app.add_flag("--quiet", arguments.quiet, "no messages but errors");
   app.add_flag("--verbose", arguments.verbose, "more messages");
@@ -386,7 +387,12 @@ int run_command_line(int argc, char** argv, std::ostream& out, std::ostream& mes
   io::RealFs fs;
   Context context{output, fs, config::process_environment(), arguments.config_file,
                   arguments.server};
-  return arguments.command(context);
+  // What escapes a library of ours or of others is our mistake, but still a message.
+  try {
+    return arguments.command(context);
+  } catch (const std::exception& failure) {
+    return output.fail(error(Code::kInternal, "unexpected failure", failure.what()));
+  }
 }
 
 }  // namespace pgweir::cli

@@ -126,8 +126,11 @@ Status HttpClient::perform(const std::string& path, HttpRequest& request) {
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,
                      static_cast<long>(options_.silence_max.count() / 1000));
   }
-  if (!options_.trust_file.empty())
-    curl_easy_setopt(curl, CURLOPT_CAINFO, options_.trust_file.c_str());
+  if (!options_.pinned_file.empty()) {
+    curl_easy_setopt(curl, CURLOPT_CAINFO, options_.pinned_file.c_str());
+    curl_easy_setopt(curl, CURLOPT_CAPATH, nullptr);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+  }
 
   std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> headers(nullptr, curl_slist_free_all);
   const auto add_header = [&](const std::string& header) {

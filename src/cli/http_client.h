@@ -22,8 +22,10 @@ namespace pgweir::cli {
 struct HttpClientOptions {
   std::string address;  // host:port, for the URL and for messages
   bool tls = false;
-  std::string trust_file;  // PEM; certificates that are trusted beside the system's
-  config::Secret token;    // "" sends none
+  // PEM: only this certificate is trusted, under whatever name it is reached; "" trusts the
+  // system's authorities and looks at the name.
+  std::string pinned_file;
+  config::Secret token;  // "" sends none
   Milliseconds connect_timeout{5'000};
   Milliseconds answer_timeout{60'000};  // of get() and post()
   // A stream on which nothing arrives for so long is lost; the server sends comments in between.

@@ -126,6 +126,7 @@ Result<std::string> find_config(const Context& context) {
 
 Result<config::Config> load_config(const Context& context) {
   TRY_ASSIGN(const std::string path, find_config(context));
+  context.output.detail("pgweir: configuration " + path);
   auto config = config::load(context.fs, path, context.environment);
   if (!config.ok() && config.error().code == Code::kNotFound)
     return error(Code::kConfig, fmt::format("there is no file {}", path), {},

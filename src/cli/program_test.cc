@@ -1,6 +1,8 @@
 // The real program: messages and exit codes that people and scripts see.
 #include <gtest/gtest.h>
-#include <signal.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 
 #include <chrono>
 #include <fstream>
@@ -72,6 +74,30 @@ class ProgramWithServer : public Program {
   std::unique_ptr<Logger> logger_ = std::make_unique<Logger>();
   std::unique_ptr<server::HttpServer> server_;
 };
+
+// Writes a key and a certificate that it signs itself, for a name that is not this machine's.
+void make_certificate(const std::string& certificate_file, const std::string& key_file) {
+  EVP_PKEY* key = EVP_EC_gen("P-256");
+  X509* certificate = X509_new();
+  X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
+  X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+  X509_set_pubkey(certificate, key);
+  X509_NAME* name = X509_get_subject_name(certificate);
+  const std::string common_name = "pgweir.example.org";
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+                             reinterpret_cast<const unsigned char*>(common_name.c_str()), -1, -1,
+                             0);
+  X509_set_issuer_name(certificate, name);
+  X509_sign(certificate, key, EVP_sha256());
+  BIO* out = BIO_new_file(certificate_file.c_str(), "w");
+  PEM_write_bio_X509(out, certificate);
+  BIO_free(out);
+  out = BIO_new_file(key_file.c_str(), "w");
+  PEM_write_bio_PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr);
+  BIO_free(out);
+  X509_free(certificate);
+  EVP_PKEY_free(key);
+}
 
 }  // namespace
 
@@ -260,6 +286,57 @@ TEST_F(ProgramWithServer, SqlInEveryFormat) {
             "pgweir: only the first 2 rows are shown; --limit takes more\n");
   EXPECT_EQ(run({"sql", "bad"}), "exit 1\npgweir: syntax error (at 1)\n  hint: write SQL\n");
   EXPECT_EQ(run({"sql", "slow"}), "exit 6\npgweir: it took too long\n");
+}
+
+TEST_F(ProgramWithServer, TailPrintsChangesUntilTheServerStops) {
+  const std::string output = scratch_.file("tail.txt");
+  auto process = io::Process::start({.arguments = {PGWEIR_PROGRAM, "tail", "--format", "text",
+                                                   "--op", "iu", "--table", "public.*"},
+                                     .directory = scratch_.path(),
+                                     .output = output});
+  ASSERT_TRUE(process.ok());
+  while (!backend_.asked().sink) std::this_thread::sleep_for(5ms);
+  EXPECT_EQ(backend_.asked().tail.operations.size(), 2u);
+  const auto sink = backend_.asked().sink;
+  sink->send(
+      {"1:0/1:1", R"({"op":"insert","table":"public.a","lsn":"0/1","time":"T","after":{"id":1}})"});
+  while (file_text(output).empty()) std::this_thread::sleep_for(5ms);
+  server_->stop();
+  EXPECT_EQ(process->wait(30s).value(), 1);
+  EXPECT_EQ(file_text(output), "0/1 T insert   public.a id=1\npgweir: the server stops\n");
+}
+
+TEST_F(ProgramWithServer, ReachesAServerBehindTlsByItsOwnCertificate) {
+  const std::string certificate = scratch_.file("c.pem");
+  const std::string key = scratch_.file("k.pem");
+  make_certificate(certificate, key);
+  server::Router router;
+  server::add_api(router, backend_, stats_, clock_, {});
+  const auto tls = server::HttpServer::start(
+      {.listen = {"0.0.0.0", 0}, .token = "tok", .certificate_file = certificate, .key_file = key},
+      std::move(router), stats_, *logger_);
+  ASSERT_TRUE(tls.ok()) << tls.error().text();
+  const std::string port = std::to_string(tls.value()->port());
+  const auto config = [&](const std::string& trusted) {
+    write("pgweir.yaml", "source: {url: u}\nserver: {listen: \"0.0.0.0:" + port +
+                             "\", token: tok, tls: {certificate: " + trusted + ", key: k}}\n");
+  };
+  config(certificate);
+  EXPECT_TRUE(run({"status"}).starts_with("exit 0\nstate "));
+  make_certificate(scratch_.file("other.pem"), key);
+  config(scratch_.file("other.pem"));
+  EXPECT_TRUE(
+      run({"status"})
+          .starts_with("exit 1\npgweir: the connection to 127.0.0.1:" + port + " failed: SSL"));
+  EXPECT_TRUE(run({"status", "--server", "https://127.0.0.1:" + port}).starts_with("exit 1\n"));
+}
+
+TEST_F(ProgramWithServer, NamedServerTakesItsTokenFromTheEnvironment) {
+  const auto finished = io::run({.arguments = {PGWEIR_PROGRAM, "--server", address(), "views"},
+                                 .environment = {{"PGWEIR_TOKEN", "tok"}},
+                                 .directory = "/"},
+                                60s);
+  EXPECT_EQ(finished->exit_code, 0) << finished->output;
 }
 
 TEST_F(ProgramWithServer, WrongTokenIsACheckThatFailed) {

@@ -14,16 +14,34 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Result<std::unique_ptr<HttpClient>> connect(const Context& context) {
+// Where a server that listens everywhere is reached from here.
+std::string reachable(const std::string& listen) {
+  if (listen.starts_with("0.0.0.0:")) return "127.0.0.1" + listen.substr(7);
+  if (listen.starts_with("[::]:")) return "[::1]" + listen.substr(4);
+  return listen;
+}
+
+// --server names another pgweir than the configuration's; its token then comes from PGWEIR_TOKEN.
+HttpClientOptions named_server(const Context& context) {
+  constexpr std::string_view kPlain = "http://";
+  constexpr std::string_view kTls = "https://";
   HttpClientOptions options;
-  if (!context.server.empty()) {
-    options.address = context.server;
-    return std::make_unique<HttpClient>(std::move(options));
-  }
+  options.address = context.server;
+  options.tls = context.server.starts_with(kTls);
+  if (options.tls) options.address.erase(0, kTls.size());
+  if (options.address.starts_with(kPlain)) options.address.erase(0, kPlain.size());
+  while (options.address.ends_with('/')) options.address.pop_back();
+  options.token = config::Secret(context.environment("PGWEIR_TOKEN").value_or(""));
+  return options;
+}
+
+Result<std::unique_ptr<HttpClient>> connect(const Context& context) {
+  if (!context.server.empty()) return std::make_unique<HttpClient>(named_server(context));
   TRY_ASSIGN(const config::Config config, load_config(context));
-  options.address = config.server.listen;
+  HttpClientOptions options;
+  options.address = reachable(config.server.listen);
   options.tls = !config.server.tls.certificate.empty();
-  options.trust_file = config.server.tls.certificate;
+  options.pinned_file = config.server.tls.certificate;
   options.token = config.server.token;
   return std::make_unique<HttpClient>(std::move(options));
 }
@@ -59,8 +77,8 @@ Status print_event(Context& context, const TailOptions& options, const ServerEve
   const Json data = Json::parse(event.data, nullptr, false);
   if (event.name == "error" || event.name == "dropped" || event.name == "end") {
     std::string message = event.name == "end" ? "the server ended the stream" : event.data;
-    if (data.is_object() && data.contains("error"))
-      message = data["error"].value("message", message);
+    if (data.is_object() && data.contains("error") && data["error"].is_object())
+      message = cell_of(data["error"].value("message", Json(message))).value_or(message);
     return error(Code::kUnavailable, message);
   }
   if (event.name == "oversized" || !data.is_object()) {
@@ -139,7 +157,7 @@ int sql(Context& context, const SqlOptions& options) {
   } else {
     print_rows(context.output, *answer, format);
   }
-  if (answer->value("truncated", false)) {
+  if (answer->value("truncated", Json(false)) == true) {
     context.output.message(
         fmt::format("pgweir: only the first {} rows are shown; --limit takes more", options.limit));
   }

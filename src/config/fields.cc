@@ -49,9 +49,8 @@ std::string check_slot(std::string_view text) {
   return fits ? "" : "may hold lower-case letters, digits and _ only, up to 58 of them";
 }
 
-std::vector<Field> make_fields() {
+std::vector<Field> source_fields() {
   return {
-      // source
       {.path = "source.url",
        .slot = [](Target& t) -> Slot { return &t.config.source.url; },
        .description = "Where PostgreSQL is: a URI or key=value pairs under libpq's own rules "
@@ -102,7 +101,11 @@ std::vector<Field> make_fields() {
        .slot = [](Target& t) -> Slot { return &t.config.source.numeric.scale; },
        .description = "How many of these digits stand behind the point.",
        .maximum = 38},
-      // data, log, engine
+  };
+}
+
+std::vector<Field> engine_fields() {
+  return {
       {.path = "data",
        .slot = [](Target& t) -> Slot { return &t.config.data; },
        .description = "The folder of the log, the engine and the state. A relative path starts "
@@ -139,7 +142,11 @@ std::vector<Field> make_fields() {
        .description = "Which tables are kept for queries: those that views need, or all.",
        .choices = {{"needed"}, {"all"}}},
       {.path = "watermarks", .description = "How late rows may come, by table and column."},
-      // views
+  };
+}
+
+std::vector<Field> output_fields() {
+  return {
       {.path = "views.*.sql",
        .slot = [](Target& t) -> Slot { return &t.view->sql; },
        .description = "The SELECT that the view always equals. It may stand alone, as `balance: "
@@ -151,7 +158,6 @@ std::vector<Field> make_fields() {
        .slot = [](Target& t) -> Slot { return choice(t.view->mode); },
        .description = "What leaves the view when it changes.",
        .choices = {{"update"}, {"append", false}, {"complete", false}}},
-      // sinks
       {.path = "sinks.*.type",
        .slot = [](Target& t) -> Slot { return choice(t.sink->type); },
        .description = "What kind of sink it is.",
@@ -189,9 +195,13 @@ std::vector<Field> make_fields() {
       {.path = "sinks.*.format", .description = "The form of an event."},
       {.path = "sinks.*.topic", .description = "Kafka's topic."},
       {.path = "sinks.*.url", .description = "Where a postgres or webhook sink sends to."},
+  };
+}
+
+std::vector<Field> server_fields() {
+  return {
       {.path = "alerts", .description = "Conditions that are watched, and who is told."},
       {.path = "costs", .description = "Prices for the dashboard's estimates."},
-      // server
       {.path = "server.listen",
        .slot = [](Target& t) -> Slot { return &t.config.server.listen; },
        .description = "Address of the HTTP API and the dashboard, as host:port. Beyond loopback a "
@@ -238,7 +248,12 @@ struct ValueText {
 }  // namespace
 
 const std::vector<Field>& fields() {
-  static const std::vector<Field> table = make_fields();
+  static const std::vector<Field> table = [] {
+    std::vector<Field> all;
+    for (const auto& part : {source_fields(), engine_fields(), output_fields(), server_fields()})
+      all.insert(all.end(), part.begin(), part.end());
+    return all;
+  }();
   return table;
 }
 
