@@ -1,8 +1,5 @@
 // The real program: messages and exit codes that people and scripts see.
 #include <gtest/gtest.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 
 #include <chrono>
 #include <fstream>
@@ -19,6 +16,7 @@
 #include "server/api.h"
 #include "server/fake_backend.h"
 #include "server/http_server.h"
+#include "server/test_certificate.h"
 
 namespace pgweir::cli {
 namespace {
@@ -74,30 +72,6 @@ class ProgramWithServer : public Program {
   std::unique_ptr<Logger> logger_ = std::make_unique<Logger>();
   std::unique_ptr<server::HttpServer> server_;
 };
-
-// Writes a key and a certificate that it signs itself, for a name that is not this machine's.
-void make_certificate(const std::string& certificate_file, const std::string& key_file) {
-  EVP_PKEY* key = EVP_EC_gen("P-256");
-  X509* certificate = X509_new();
-  X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
-  X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
-  X509_set_pubkey(certificate, key);
-  X509_NAME* name = X509_get_subject_name(certificate);
-  const std::string common_name = "pgweir.example.org";
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
-                             reinterpret_cast<const unsigned char*>(common_name.c_str()), -1, -1,
-                             0);
-  X509_set_issuer_name(certificate, name);
-  X509_sign(certificate, key, EVP_sha256());
-  BIO* out = BIO_new_file(certificate_file.c_str(), "w");
-  PEM_write_bio_X509(out, certificate);
-  BIO_free(out);
-  out = BIO_new_file(key_file.c_str(), "w");
-  PEM_write_bio_PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr);
-  BIO_free(out);
-  X509_free(certificate);
-  EVP_PKEY_free(key);
-}
 
 }  // namespace
 
@@ -309,7 +283,7 @@ TEST_F(ProgramWithServer, TailPrintsChangesUntilTheServerStops) {
 TEST_F(ProgramWithServer, ReachesAServerBehindTlsByItsOwnCertificate) {
   const std::string certificate = scratch_.file("c.pem");
   const std::string key = scratch_.file("k.pem");
-  make_certificate(certificate, key);
+  server::make_certificate(certificate, key, "pgweir.example.org");
   server::Router router;
   server::add_api(router, backend_, stats_, clock_, {});
   const auto tls = server::HttpServer::start(
@@ -323,7 +297,7 @@ TEST_F(ProgramWithServer, ReachesAServerBehindTlsByItsOwnCertificate) {
   };
   config(certificate);
   EXPECT_TRUE(run({"status"}).starts_with("exit 0\nstate "));
-  make_certificate(scratch_.file("other.pem"), key);
+  server::make_certificate(scratch_.file("other.pem"), key);
   config(scratch_.file("other.pem"));
   EXPECT_TRUE(
       run({"status"})
