@@ -197,6 +197,7 @@ Status DuckEngine::roll_back(Status failure) {
   }
   if (tables_changed_) TRY(duck::in_transaction(*connection_, [&] { return load_tables(); }));
   tables_changed_ = false;
+  if (maintainer_ != nullptr) maintainer_->rolled_back();
   return failure;
 }
 

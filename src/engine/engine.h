@@ -78,6 +78,8 @@ class ViewMaintainer {
     (void)connection, (void)mirror;
     return {};
   }
+  // Everything since the last commit was rolled back, whatever the reason. No transaction is open.
+  virtual void rolled_back() {}
 };
 
 struct EnginePosition {
