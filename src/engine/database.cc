@@ -24,7 +24,7 @@ Result<std::unique_ptr<EngineDatabase>> EngineDatabase::open(const DatabaseOptio
   auto opened = std::unique_ptr<EngineDatabase>(new EngineDatabase(path));
   // The database proper is attached to an empty one in memory: only so can it have small row groups.
   TRY_ASSIGN(opened->database_,
-             duck::Database::open(":memory:pgweir_none",
+             duck::Database::open("",
                                   {{"threads", std::to_string(options.threads)},
                                    {"memory_limit", fmt::format("{}B", options.memory_bytes)},
                                    {"temp_directory", options.directory + "/spill"},
