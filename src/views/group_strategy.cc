@@ -1,0 +1,200 @@
+// Totals by group: the state holds, for each group, the number of its rows and sums to which rows
+// can be added and from which they can be taken. What people see is computed from these on reading.
+#include <fmt/core.h>
+
+#include "views/arrangement.h"
+#include "views/strategy.h"
+
+namespace pgweir::views {
+namespace {
+
+using duck::quote_identifier;
+
+class GroupStrategy : public ViewStrategy {
+ public:
+  explicit GroupStrategy(StrategyInput input)
+      : input_(std::move(input)),
+        plan_(*input_.plan),
+        spec_(make_spec()),
+        parts_table_(fmt::format("pgweir_parts_{}", input_.id), spec_.columns),
+        change_(fmt::format("pgweir_change_{}", input_.id), delta_columns(spec_.columns)),
+        delta_(fmt::format("pgweir_view_{}", input_.id), delta_columns(spec_.columns)),
+        delta_names_(plan_.inputs.size()) {
+    relation_.name = input_.view;
+    relation_.schema = "main";
+    relation_.table = input_.view;
+    relation_.columns = input_.columns;
+    for (std::size_t i = 0; i < plan_.groups.size(); ++i) relation_.key.push_back(shown_group(i));
+    relation_.rows = "main." + quote_identifier(input_.view);
+    relation_.content = fmt::format("{}.{}", engine::kInternalSchema,
+                                    quote_identifier("view " + input_.view));
+    relation_.delta = fmt::format("temp.main.pgweir_out_{}", input_.id);
+  }
+
+  const char* kind() const override { return "delta"; }
+  const Relation& relation() const override { return relation_; }
+  std::vector<std::string> stores() const override { return {spec_.name}; }
+
+  Status setup(duck::Connection& connection, bool keep) override {
+    if (!keep) TRY(drop_store(connection, spec_.name));
+    TRY_ASSIGN(store_, engine::Store::open(connection, spec_));
+    parts_ = 0;
+    for (ScratchTable* table : {&parts_table_, &change_, &delta_}) TRY(table->create(connection));
+    TRY(connection.execute(fmt::format("CREATE OR REPLACE VIEW {} AS SELECT {}, {} {}",
+                                       relation_.content, shown_, engine::kHashColumn,
+                                       state_from(store_->content_name()))));
+    TRY(connection.execute(fmt::format("CREATE OR REPLACE VIEW {} AS SELECT {} FROM {}",
+                                       relation_.rows, name_list(relation_.columns),
+                                       relation_.content)));
+    TRY(connection.execute(fmt::format("CREATE OR REPLACE TEMP VIEW {} AS SELECT {}, {}, {} {}",
+                                       relation_.delta, shown_, engine::kHashColumn,
+                                       engine::kWeightColumn, state_from(delta_.name()))));
+    prepare();
+    if (keep) return {};
+    return store_->load(totals("sum({})", full_from(plan_), true));
+  }
+
+  Status accumulate(duck::Connection& connection, std::size_t input) override {
+    PreparedSql& statement = accumulate_[input];
+    const std::string& delta = plan_.inputs[input].relation->delta;
+    if (statement.sql().empty() || delta_names_[input] != delta) {
+      delta_names_[input] = delta;
+      statement = PreparedSql(
+          fmt::format("INSERT INTO {} {}", parts_table_.name(),
+                      totals("sum(({}) * pgweir_w)", delta_from(plan_, input_.lookups, input), false)));
+    }
+    TRY_ASSIGN(const std::uint64_t rows, statement.run(connection));
+    if (rows > 0) ++parts_;
+    return {};
+  }
+
+  Result<Change> finish(duck::Connection& connection) override {
+    if (parts_ == 0) return Change{};
+    TRY_ASSIGN(const std::uint64_t groups, sum_up_.run(connection));
+    TRY(parts_table_.clear(connection));
+    if (groups == 0) return Change{};
+    TRY_ASSIGN(const std::uint64_t before, take_old_.run(connection));
+    TRY_ASSIGN(const std::uint64_t after, add_new_.run(connection));
+    TRY(change_.clear(connection));
+    TRY(store_->apply(delta_.name()));
+    TRY(store_->maintain());
+    return Change{true, static_cast<std::int64_t>(after) - static_cast<std::int64_t>(before)};
+  }
+
+  Status clear_delta(duck::Connection& connection) override {
+    parts_ = 0;
+    return delta_.clear(connection);
+  }
+
+  Result<std::uint64_t> state_rows() override { return store_->row_count(); }
+
+ private:
+  engine::StoreSpec make_spec() const {
+    engine::StoreSpec spec;
+    spec.name = state_name(input_.view);
+    for (std::uint32_t i = 0; i < plan_.groups.size(); ++i) {
+      spec.columns.push_back(plan_.groups[i]);
+      spec.key.push_back(i);
+    }
+    for (const Partial& partial : plan_.partials)
+      spec.columns.push_back({partial.column, partial.type});
+    return spec;
+  }
+
+  // The view's column that shows a group column, or a hidden one.
+  engine::StoreColumn shown_group(std::size_t group) {
+    if (shown_.empty()) {
+      for (const PlanColumn& column : plan_.columns) add_shown(column.sql, column.column);
+    }
+    for (const PlanColumn& column : plan_.columns)
+      if (column.group == group) return column.column;
+    add_shown(plan_.groups[group].name, plan_.groups[group]);
+    return plan_.groups[group];
+  }
+
+  void add_shown(const std::string& sql, const engine::StoreColumn& column) {
+    shown_ += fmt::format("{}CAST({} AS {}) AS {}", shown_.empty() ? "" : ", ", sql, column.type,
+                          quote_identifier(column.name));
+  }
+
+  // FROM the state, or its change, with the finished aggregates, after HAVING.
+  std::string state_from(const std::string& source) const {
+    std::string finals;
+    for (const auto& [name, sql] : plan_.finals) finals += fmt::format(", {} AS {}", sql, name);
+    return fmt::format("FROM (SELECT *{} FROM {}){}", finals, source,
+                       plan_.having.empty() ? "" : " WHERE " + plan_.having);
+  }
+
+  // Group columns and totals of what FROM gives; `total` says how a value is added up.
+  std::string totals(fmt::string_view total, const std::string& from, bool even_of_nothing) const {
+    std::string list, groups;
+    for (std::size_t i = 0; i < plan_.groups.size(); ++i) {
+      list += fmt::format("CAST({} AS {}) AS {}, ", plan_.group_sql[i], plan_.groups[i].type,
+                          plan_.groups[i].name);
+      groups += fmt::format("{}{}", i == 0 ? "" : ", ", i + 1);
+    }
+    for (std::size_t i = 0; i < plan_.partials.size(); ++i) {
+      const Partial& partial = plan_.partials[i];
+      const std::string sum = fmt::format(fmt::runtime(total), partial.value);
+      list += fmt::format("{}CAST(coalesce({}, 0) AS {}) AS {}", i == 0 ? "" : ", ", sum,
+                          partial.type, partial.column);
+    }
+    // Totals without GROUP BY have their one row even of nothing.
+    const bool grouped = !(plan_.global && even_of_nothing);
+    return fmt::format("SELECT {} {}{}", list, from, grouped ? " GROUP BY " + groups : "");
+  }
+
+  void prepare() {
+    accumulate_.clear();
+    accumulate_.resize(plan_.inputs.size());
+    const std::string groups = name_list(plan_.groups);
+    std::string sums, changed, news;
+    for (const Partial& partial : plan_.partials) {
+      sums += fmt::format(", CAST(sum({0}) AS {1}) AS {0}", partial.column, partial.type);
+      changed += fmt::format("{}sum({}) <> 0", changed.empty() ? "" : " OR ", partial.column);
+      news += fmt::format(", CAST(c.{0} + coalesce(o.{0}, 0) AS {1})", partial.column, partial.type);
+    }
+    sum_up_ = PreparedSql(fmt::format(
+        "INSERT INTO {} SELECT {}{}, {}, 1 FROM {} GROUP BY {} HAVING {}", change_.name(), groups,
+        sums, hash_of(plan_.groups), parts_table_.name(), groups, changed));
+    const std::string same_hash = fmt::format("{{0}}.{0} = c.{0}", engine::kHashColumn);
+    take_old_ = PreparedSql(fmt::format(
+        "INSERT INTO {} SELECT {}, s.{}, -1 FROM {} AS s JOIN {} AS c ON {}{}", delta_.name(),
+        name_list(spec_.columns, "s."), engine::kHashColumn, store_->content_name(), change_.name(),
+        fmt::format(fmt::runtime(same_hash), "s"), and_same(plan_.groups, "s", "c")));
+    const std::string rows = fmt::format("c.{0} + coalesce(o.{0}, 0)", plan_.partials[0].column);
+    const std::string kept = fmt::format(
+        "CASE WHEN {0} < 0 THEN error({1}) IS NULL ELSE {2} END", rows,
+        duck::quote_literal("a group of the view has fewer rows than were taken from it"),
+        plan_.global ? "true" : rows + " > 0");
+    add_new_ = PreparedSql(fmt::format(
+        "INSERT INTO {} SELECT {}{}, c.{}, 1 FROM {} AS c LEFT JOIN {} AS o ON {}{} WHERE {}",
+        delta_.name(), name_list(plan_.groups, "c."), news, engine::kHashColumn, change_.name(),
+        delta_.name(), fmt::format(fmt::runtime(same_hash), "o"), and_same(plan_.groups, "o", "c"),
+        kept));
+  }
+
+  StrategyInput input_;
+  const Plan& plan_;
+  std::string shown_;  // the view's SELECT list over the state: its columns, hidden group columns
+  engine::StoreSpec spec_;
+  Relation relation_;
+  std::unique_ptr<engine::Store> store_;
+  ScratchTable parts_table_;  // totals of this batch's changes, from each input
+  ScratchTable change_;       // these added up
+  ScratchTable delta_;        // old and new rows of the state
+  std::vector<std::string> delta_names_;
+  std::vector<PreparedSql> accumulate_;
+  PreparedSql sum_up_;
+  PreparedSql take_old_;
+  PreparedSql add_new_;
+  int parts_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<ViewStrategy> make_group_strategy(StrategyInput input) {
+  return std::make_unique<GroupStrategy>(std::move(input));
+}
+
+}  // namespace pgweir::views

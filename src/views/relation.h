@@ -1,0 +1,32 @@
+// What a view can read: a mirror, or another view's state.
+//
+// Place:   between the plan of a view and whoever keeps the rows.
+// Threads: plain data.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/store.h"
+
+namespace pgweir::views {
+
+struct Relation {
+  std::string name;     // for people: "public.entries", "balance"
+  std::string schema;   // as declared to the parser: "public"; "main" for views
+  std::string table;    // "entries", "balance"
+  // SQL, quoted, for FROM: the columns alone, as users see them.
+  std::string rows;
+  // SQL, quoted, for FROM: the columns, the key columns that are not among them, kHashColumn.
+  std::string content;
+  // The temporary table (or view) with the change of this batch: as `content`, and kWeightColumn.
+  // Rows may cancel each other out; who reads it adds up the weights.
+  std::string delta;
+  std::vector<engine::StoreColumn> columns;
+  // Columns of `content` whose hash is kHashColumn, in the hash's order. When `unique`, at most one
+  // row has a key; else the rows are a bag and only all columns together tell rows apart.
+  std::vector<engine::StoreColumn> key;
+  bool unique = true;
+};
+
+}  // namespace pgweir::views

@@ -1,0 +1,76 @@
+// Temporary tables that are filled and emptied once a batch, and statements that run once a batch.
+//
+// Place:   used by the strategies and arrangements.
+// Threads: the engine's write connection only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "duck/duck.h"
+#include "engine/store.h"
+
+namespace pgweir::views {
+
+// A statement prepared once. It is prepared anew after 1, 2, 4 ... kRenewUses uses and then every
+// kRenewUses: DuckDB chooses the order of a join for the sizes that the tables have at that moment.
+class PreparedSql {
+ public:
+  static constexpr std::uint64_t kRenewUses = 1024;
+
+  PreparedSql() = default;
+  explicit PreparedSql(std::string sql) : sql_(std::move(sql)) {}
+
+  const std::string& sql() const { return sql_; }
+  // Runs it; returns the number of rows that it changed.
+  Result<std::uint64_t> run(duck::Connection& connection);
+  Result<duck::Rows> query(duck::Connection& connection);
+
+ private:
+  std::string sql_;
+  std::unique_ptr<duck::Statement> statement_;
+  std::uint64_t uses_ = 0;
+};
+
+// A temporary table on the write connection. Empty at the start and at the end of every batch.
+class ScratchTable {
+ public:
+  // DuckDB keeps the room of deleted rows in a temporary table: it is made anew this often.
+  static constexpr std::uint64_t kRemakeUses = 1024;
+
+  // `name` needs no quotes.
+  ScratchTable(const std::string& name, std::vector<engine::StoreColumn> columns);
+
+  const std::string& name() const { return name_; }  // for FROM and INTO
+  const std::vector<engine::StoreColumn>& columns() const { return columns_; }
+  Status create(duck::Connection& connection);
+  Status clear(duck::Connection& connection);
+
+ private:
+  std::string name_;
+  std::vector<engine::StoreColumn> columns_;
+  PreparedSql delete_;
+  std::uint64_t uses_ = 0;
+};
+
+// `columns` and then kHashColumn and kWeightColumn, as Store::apply() wants a delta.
+std::vector<engine::StoreColumn> delta_columns(std::vector<engine::StoreColumn> columns);
+
+// "a, b" of quoted names, each behind `prefix`.
+std::string name_list(const std::vector<engine::StoreColumn>& columns, const std::string& prefix = "");
+// hash(a, b) of quoted names; what a store uses when there is no key column.
+std::string hash_of(const std::vector<engine::StoreColumn>& columns, const std::string& prefix = "");
+// "x.a IS NOT DISTINCT FROM y.a AND ...", each behind " AND ".
+std::string and_same(const std::vector<engine::StoreColumn>& columns, const std::string& left,
+                     const std::string& right);
+
+// SELECT of `columns`, their hash over `key` and weights of +1 or -1 from `source`, a SELECT with
+// these columns and `pgweir_w`: equal rows added up, those that cancel out left away. With `repeat`
+// a row that comes several times stands there several times.
+std::string consolidated(const std::string& source, const std::vector<engine::StoreColumn>& columns,
+                         const std::vector<engine::StoreColumn>& key, bool repeat);
+
+}  // namespace pgweir::views

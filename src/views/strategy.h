@@ -1,0 +1,91 @@
+// How one view is kept up to date. A new way of keeping views is one more implementation.
+//
+// Place:   made by make_strategy() from a view's plan; driven by the ViewSet.
+// Life:    setup(); then in every batch accumulate() for each change of an input and finish() once.
+//          All inside the engine's transactions; on an error the transaction is rolled back, and
+//          everything that a strategy remembers between calls must still be right then.
+// Threads: the engine's write connection only.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "views/plan.h"
+#include "views/scratch.h"
+
+namespace pgweir::views {
+
+class Arrangement;
+
+// Raised whenever a strategy keeps its state in another form: every state is then made anew.
+inline constexpr int kStateVersion = 1;
+
+// The rows of one input that a join looks up, found by their columns `key`.
+struct Lookup {
+  std::vector<engine::StoreColumn> key;
+  std::vector<engine::StoreColumn> partners;  // the other input's columns, in the same order
+  bool own_key = false;                       // `key` is that of the relation itself
+  const Relation* relation = nullptr;
+  Arrangement* arrangement = nullptr;   // without own_key: set before the first accumulate()
+
+  const std::string& content() const;
+};
+using Lookups = std::shared_ptr<std::vector<Lookup>>;
+
+class ViewStrategy {
+ public:
+  // What a batch did to a view's state.
+  struct Change {
+    bool any = false;
+    std::int64_t rows_more = 0;  // by which the state has grown
+  };
+
+  virtual ~ViewStrategy() = default;
+
+  // "delta" or "recompute".
+  virtual const char* kind() const = 0;
+  // Columns, key and the names under which the state and its changes are read.
+  virtual const Relation& relation() const = 0;
+  // Names of the stores that hold the state.
+  virtual std::vector<std::string> stores() const = 0;
+
+  // Opens the kept state, or makes it anew from the inputs as they are now.
+  virtual Status setup(duck::Connection& connection, bool keep) = 0;
+  // Input `input` changes by its relation's delta. Every other input is as it is at this moment.
+  virtual Status accumulate(duck::Connection& connection, std::size_t input) = 0;
+  // No further changes in this batch: brings the state up to date and fills relation().delta.
+  virtual Result<Change> finish(duck::Connection& connection) = 0;
+  // The batch is over: empties relation().delta.
+  virtual Status clear_delta(duck::Connection& connection) = 0;
+  virtual Result<std::uint64_t> state_rows() = 0;
+};
+
+struct StrategyInput {
+  std::string view;           // its name
+  std::size_t id = 0;         // makes temporary names
+  std::vector<engine::StoreColumn> columns;
+  std::string select;         // over the relations' rows: for recompute
+  // The SELECT's plan and its lookups by input; without a plan the view is recomputed.
+  std::optional<Plan> plan;
+  Lookups lookups;
+};
+
+std::unique_ptr<ViewStrategy> make_strategy(StrategyInput input);
+
+std::unique_ptr<ViewStrategy> make_row_strategy(StrategyInput input);
+std::unique_ptr<ViewStrategy> make_group_strategy(StrategyInput input);
+std::unique_ptr<ViewStrategy> make_recompute_strategy(StrategyInput input);
+
+// The lookups that a plan's join needs, one for each input, without arrangements.
+Lookups lookups_of(const Plan& plan);
+
+// The name of the store of a view's rows.
+std::string state_name(const std::string& view);
+
+// FROM ... with the conditions: all rows of the inputs; or input `changed` as its delta, with the
+// column pgweir_w, and the other one looked up.
+std::string full_from(const Plan& plan);
+std::string delta_from(const Plan& plan, const Lookups& lookups, std::size_t changed);
+
+}  // namespace pgweir::views

@@ -1,0 +1,260 @@
+// From the definitions and the mirrors to names, plans and strategies.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "views/view_set_internal.h"
+
+namespace pgweir::views {
+namespace {
+
+using duck::quote_identifier;
+
+bool reserved(const std::string& name) { return lower(name).starts_with("pgweir_"); }
+
+// Every result column needs a name of its own.
+Status check_columns(const std::vector<engine::StoreColumn>& columns) {
+  std::set<std::string> seen;
+  for (const auto& column : columns) {
+    if (column.name.empty())
+      return error(Code::kInvalid, "a column of the result has no name", "", "give it one with AS");
+    if (reserved(column.name))
+      return error(Code::kInvalid,
+                   fmt::format("the column name \"{}\" is kept for pgweir itself", column.name));
+    if (!seen.insert(lower(column.name)).second)
+      return error(Code::kInvalid, fmt::format("two columns of the result are called \"{}\"", column.name),
+                   "", "give one of them another name with AS");
+  }
+  return {};
+}
+
+std::string describe_relation(const Relation& relation) {
+  std::string text = relation.name + (relation.unique ? " unique(" : " bag(");
+  for (const auto& key : relation.key) text += key.name + " ";
+  text += ")";
+  for (const auto& column : relation.columns) text += fmt::format(" {} {}", column.name, column.type);
+  return text;
+}
+
+}  // namespace
+
+void ViewSet::declare_mirror(const engine::Mirror& mirror) {
+  const engine::StoreSpec& spec = mirror.store->spec();
+  auto& relation = mirrors_[mirror.table.qualified_name()];
+  if (relation == nullptr) relation = std::make_unique<Relation>();
+  relation->name = mirror.table.qualified_name();
+  relation->schema = mirror.table.schema;
+  relation->table = mirror.table.name;
+  relation->rows = mirror.name;
+  relation->content = mirror.store->content_name();
+  relation->columns = spec.columns;
+  relation->unique = spec.unique;
+  relation->key.clear();
+  for (const std::uint32_t i : spec.key) relation->key.push_back(spec.columns[i]);
+  if (!mirror.stopped.empty()) stopped_[relation->name] = mirror.stopped;
+  const Status declared = parser_->declare(relation->schema, relation->table, relation->columns);
+  if (!declared.ok())
+    logger_.warning("views: {} cannot be read: {}", relation->name, declared.error().message);
+}
+
+std::vector<Named> ViewSet::known_names() const {
+  std::vector<Named> names;
+  for (const auto& [name, relation] : mirrors_) names.push_back({relation->schema, relation->table});
+  for (const ViewDefinition& definition : definitions_) names.push_back({"", definition.source.name});
+  return names;
+}
+
+void ViewSet::find_dependencies() {
+  const std::vector<Named> known = known_names();
+  std::vector<std::set<std::size_t>> reads(views_.size());
+  for (std::size_t i = 0; i < views_.size(); ++i) {
+    View& view = *views_[i];
+    for (const RelationRef& ref : view.definition.refs) {
+      const auto named = resolve(ref, view.name(), view.definition.source.sql, known);
+      if (!named.ok()) {
+        view.unresolved = named.error();
+        break;
+      }
+      view.names.push_back(named.value());
+      for (std::size_t j = 0; j < views_.size() && named->schema.empty(); ++j)
+        if (same_name(views_[j]->name(), named->name)) view.reads.insert(j);
+    }
+    reads[i] = view.reads;
+  }
+  std::vector<std::size_t> cyclic;
+  order_ = dependency_order(reads, &cyclic);
+  for (const std::size_t i : cyclic) {
+    // Only those on the cycle itself are wrong; the others read something that is.
+    std::set<std::size_t> reached, next = reads[i];
+    while (!next.empty()) {
+      const std::size_t j = *next.begin();
+      next.erase(next.begin());
+      if (reached.insert(j).second) next.insert(reads[j].begin(), reads[j].end());
+    }
+    if (reached.contains(i)) {
+      std::string names;
+      for (const std::size_t j : reached)
+        if (std::find(cyclic.begin(), cyclic.end(), j) != cyclic.end())
+          names += (names.empty() ? "" : ", ") + views_[j]->name();
+      views_[i]->unresolved =
+          error(Code::kInvalid, "the view reads itself in a circle", names, "take one view out of it");
+    }
+    order_.push_back(i);
+  }
+}
+
+void ViewSet::bind_all() {
+  views_.clear();
+  arrangements_.clear();
+  failing_ = nullptr;
+  mirrors_.clear();
+  stopped_.clear();
+  next_id_ = 0;
+  for (const engine::Mirror& mirror : engine_->mirrors()) declare_mirror(mirror);
+  for (const auto& [name, mirror] : unbound_) declare_mirror(mirror);
+  for (const ViewDefinition& definition : definitions_)
+    views_.push_back(std::make_unique<View>(definition));
+  find_dependencies();
+  for (const std::size_t i : order_) bind(*views_[i]);
+  arrange();
+}
+
+void ViewSet::bind(View& view) {
+  const auto refuse = [&](const Error& why, ViewState state = ViewState::kRefused) {
+    view.state = state;
+    view.error = why;
+    view.strategy.reset();
+  };
+  if (view.definition.refusal) return refuse(*view.definition.refusal);
+  if (view.unresolved) return refuse(*view.unresolved);
+  for (const std::size_t j : view.reads) {
+    const View& read = *views_[j];
+    if (read.strategy == nullptr || read.state == ViewState::kFailed)
+      return refuse(error(Code::kInvalid,
+                          fmt::format("the view reads {}, which is {}", read.name(),
+                                      view_state_name(read.state)),
+                          read.error ? read.error->message : ""),
+                    read.state);
+  }
+  const Status found = find_relations(view);
+  if (!found.ok()) return refuse(found.error());
+  for (const Relation* relation : view.relations) {
+    const auto stopped = stopped_.find(relation->name);
+    if (stopped != stopped_.end())
+      return refuse(error(Code::kInvalid, fmt::format("table {} is stopped", relation->name),
+                          stopped->second),
+                    ViewState::kFailed);
+  }
+  const Status made = make_strategy_of(view);
+  if (!made.ok()) return refuse(made.error());
+  view.fingerprint = fingerprint_of(view);
+}
+
+Status ViewSet::find_relations(View& view) {
+  view.relations.clear();
+  for (const Named& named : view.names) {
+    if (!named.schema.empty()) {
+      view.relations.push_back(mirrors_.at(named.text()).get());
+      continue;
+    }
+    for (const std::size_t j : view.reads)
+      if (same_name(views_[j]->name(), named.name))
+        view.relations.push_back(&views_[j]->strategy->relation());
+  }
+  return {};
+}
+
+Status ViewSet::make_strategy_of(View& view) {
+  const ViewDefinition& definition = view.definition;
+  if (reserved(view.name()) || view.name().empty())
+    return error(Code::kInvalid, fmt::format("a view cannot be called \"{}\"", view.name()));
+  std::vector<std::optional<Window>> windows(definition.refs.size());
+  for (std::size_t i = 0; i < definition.refs.size(); ++i) {
+    if (!definition.refs[i].tumble) continue;
+    TRY_ASSIGN(windows[i], make_window(*parser_, *definition.refs[i].tumble, *view.relations[i],
+                                       definition.source.sql));
+  }
+  const ResolvedSql resolved(definition, view.relations, windows,
+                             [](const Relation& relation) { return relation.rows; });
+  std::uint64_t offset = kNoOffset;
+  auto columns = parser_->describe(resolved.text(), &offset);
+  if (!columns.ok()) {
+    Error failure = columns.error();
+    const std::string place = place_of(definition.source.sql, resolved.original(offset));
+    // DuckDB's candidates follow on further lines.
+    const std::size_t line = failure.message.find('\n');
+    if (line != std::string::npos) {
+      failure.detail = failure.message.substr(line + 1);
+      while (!failure.detail.empty() && failure.detail.back() == '\n') failure.detail.pop_back();
+      failure.message.resize(line);
+    }
+    if (!place.empty()) failure.message += " at " + place;
+    return failure;
+  }
+  view.columns = std::move(columns).value();
+  TRY(check_columns(view.columns));
+  TRY_ASSIGN(PlanOutcome outcome, make_plan(*parser_, *functions_, definition, view.relations,
+                                            windows, view.columns));
+  view.plan = std::move(outcome.plan);
+  view.reason = std::move(outcome.reason);
+  view.lookups = view.plan ? lookups_of(*view.plan) : std::make_shared<std::vector<Lookup>>();
+  view.strategy = make_strategy({.view = view.name(),
+                                 .id = next_id_++,
+                                 .columns = view.columns,
+                                 .select = resolved.text(),
+                                 .plan = view.plan,
+                                 .lookups = view.lookups});
+  return parser_->declare("main", view.name(), view.columns);
+}
+
+std::string ViewSet::fingerprint_of(const Relation& relation) const {
+  const View* view = view_of(relation);
+  return view != nullptr ? view->name() + " {" + view->fingerprint + "}"
+                         : relation.content + " " + describe_relation(relation);
+}
+
+std::string ViewSet::fingerprint_of(const View& view) const {
+  std::string text = fmt::format("{} {} {} {}", kStateVersion, duck::library_version(),
+                                 view.strategy->kind(), view.definition.source.sql);
+  for (const Relation* relation : view.relations) text += "\n" + fingerprint_of(*relation);
+  return text;
+}
+
+// One arrangement for all joins that look a relation up by the same columns.
+void ViewSet::arrange() {
+  struct Need {
+    const Relation* relation = nullptr;
+    std::vector<engine::StoreColumn> key;
+    std::set<std::string> columns;
+    std::vector<Lookup*> users;
+  };
+  std::map<std::string, Need> needs;
+  for (const auto& view : views_) {
+    if (view->strategy == nullptr) continue;
+    for (std::size_t i = 0; i < view->lookups->size(); ++i) {
+      Lookup& lookup = (*view->lookups)[i];
+      if (lookup.own_key) continue;
+      Need& need = needs[Arrangement::name_of(lookup.relation->name, lookup.key)];
+      need.relation = lookup.relation;
+      need.key = lookup.key;
+      for (const std::string& column : view->plan->inputs[i].used) need.columns.insert(column);
+      need.users.push_back(&lookup);
+    }
+  }
+  for (auto& [name, need] : needs) {
+    std::vector<engine::StoreColumn> columns = need.key;
+    const auto add = [&](const engine::StoreColumn& column) {
+      if (need.columns.contains(column.name) &&
+          std::find(columns.begin(), columns.end(), column) == columns.end())
+        columns.push_back(column);
+    };
+    for (const auto& column : need.relation->columns) add(column);
+    for (const auto& column : need.relation->key) add(column);
+    auto& arrangement = arrangements_[name];
+    arrangement = std::make_unique<Arrangement>(*need.relation, std::move(columns),
+                                                need.key.size(), next_id_++);
+    for (Lookup* user : need.users) user->arrangement = arrangement.get();
+  }
+}
+
+}  // namespace pgweir::views

@@ -1,0 +1,132 @@
+// What people and programs are told of the views.
+#include <fmt/core.h>
+
+#include "views/view_set_internal.h"
+
+namespace pgweir::views {
+namespace {
+
+std::string joined(const std::vector<std::string>& parts, const char* separator = ", ") {
+  std::string out;
+  for (const std::string& part : parts) out += (out.empty() ? "" : separator) + part;
+  return out;
+}
+
+std::string names_of_columns(const std::vector<engine::StoreColumn>& columns) {
+  std::vector<std::string> names;
+  for (const auto& column : columns) names.push_back(column.name);
+  return joined(names);
+}
+
+std::string text_of(const Explanation& told) {
+  const ViewInfo& view = told.view;
+  std::string text = fmt::format("view {}: {}", view.name, view_state_name(view.state));
+  if (!view.strategy.empty()) text += fmt::format(", {} ({})", view.strategy, view.reason);
+  text += "\n";
+  if (view.error) text += "  " + view.error->text() + "\n";
+  for (const auto& input : told.inputs) {
+    text += fmt::format("  reads {}", input.relation);
+    if (!input.columns.empty()) text += ": changes of " + joined(input.columns);
+    text += "\n";
+    if (!input.lookup.empty()) text += "    its rows are found " + input.lookup + "\n";
+  }
+  if (!told.keeps.empty()) text += "  keeps " + joined(told.keeps) + "\n";
+  for (const auto& arranged : told.arrangements)
+    text += fmt::format("  arrangement {}: {} rows\n", arranged.name, arranged.rows);
+  if (view.strategy == "recompute")
+    text += "  computed anew when what it reads has changed, and compared with what it was\n";
+  if (view.state == ViewState::kLive) text += fmt::format("  state: {} rows\n", view.state_rows);
+  return text;
+}
+
+}  // namespace
+
+const char* view_state_name(ViewState state) {
+  switch (state) {
+    case ViewState::kLive: return "live";
+    case ViewState::kWaiting: return "waiting for the snapshot";
+    case ViewState::kRefused: return "refused";
+    case ViewState::kFailed: return "failed";
+  }
+  return "unknown";
+}
+
+Explanation ViewSet::explanation_of(const View& view) const {
+  Explanation told;
+  told.view = {.name = view.name(),
+               .sql = view.definition.source.sql,
+               .state = view.state,
+               .strategy = view.strategy != nullptr ? view.strategy->kind() : "",
+               .reason = view.reason,
+               .columns = view.columns,
+               .state_rows = view.live() ? view.rows : 0,
+               .error = view.error,
+               .rows = "main." + duck::quote_identifier(view.name())};
+  for (const Relation* relation : view.relations) told.view.reads.push_back(relation->name);
+  if (view.plan) {
+    for (std::size_t i = 0; i < view.plan->inputs.size(); ++i) {
+      const PlanInput& input = view.plan->inputs[i];
+      Explanation::Input& shown = told.inputs.emplace_back();
+      shown.relation = input.relation->name;
+      shown.columns = input.used;
+      if (view.lookups->empty()) continue;
+      const Lookup& lookup = (*view.lookups)[i];
+      shown.lookup = fmt::format("by {} ({})", names_of_columns(lookup.key),
+                                 lookup.own_key ? "its own key" : "an arrangement");
+      if (lookup.arrangement == nullptr || !view.live()) continue;
+      auto rows = lookup.arrangement->rows();
+      told.arrangements.push_back({lookup.arrangement->name(), rows.ok() ? rows.value() : 0});
+    }
+    for (const std::string& group : view.plan->group_sql) told.keeps.push_back("group " + group);
+    for (const Partial& partial : view.plan->partials)
+      told.keeps.push_back("sum " + partial.value);
+  } else if (view.strategy != nullptr) {
+    for (const Relation* relation : view.relations) told.inputs.push_back({relation->name, {}, ""});
+  }
+  told.text = text_of(told);
+  return told;
+}
+
+void ViewSet::publish() {
+  std::vector<Explanation> told;
+  for (const auto& view : views_) told.push_back(explanation_of(*view));
+  MutexLock lock(mutex_);
+  published_ = std::move(told);
+}
+
+void ViewSet::publish_rows() {
+  MutexLock lock(mutex_);
+  for (std::size_t i = 0; i < views_.size() && i < published_.size(); ++i)
+    published_[i].view.state_rows = views_[i]->live() ? views_[i]->rows : 0;
+}
+
+std::vector<ViewInfo> ViewSet::views() const {
+  MutexLock lock(mutex_);
+  std::vector<ViewInfo> views;
+  for (const Explanation& told : published_) views.push_back(told.view);
+  return views;
+}
+
+Result<ViewInfo> ViewSet::view(const std::string& name) const {
+  TRY_ASSIGN(const Explanation told, explain(name));
+  return told.view;
+}
+
+Result<Explanation> ViewSet::explain(const std::string& name) const {
+  MutexLock lock(mutex_);
+  std::vector<std::string> names;
+  for (const Explanation& told : published_) {
+    if (!same_name(told.view.name, name)) {
+      names.push_back(told.view.name);
+      continue;
+    }
+    Explanation copy = told;
+    copy.text = text_of(copy);
+    return copy;
+  }
+  const std::string nearest = nearest_name(name, names);
+  return error(Code::kNotFound, fmt::format("there is no view \"{}\"", name), "",
+               nearest.empty() ? "" : "did you mean \"" + nearest + "\"?");
+}
+
+}  // namespace pgweir::views

@@ -1,0 +1,132 @@
+// A view that cannot be kept is set aside with those that read it, and stops nothing else.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "views/view_set_internal.h"
+
+namespace pgweir::views {
+namespace {
+
+// A failure of the machine or of the database, not of one view's SQL.
+bool concerns_all(const Error& failure) {
+  switch (failure.code) {
+    case Code::kNoSpace:
+    case Code::kIo:
+    case Code::kCancelled:
+    case Code::kCorruption: return true;
+    case Code::kInternal:
+      return failure.message.find("INTERNAL Error") != std::string::npos ||
+             failure.message.find("FATAL Error") != std::string::npos;
+    default: return false;
+  }
+}
+
+}  // namespace
+
+Status ViewSet::failed(View& view, const Error& failure) {
+  if (concerns_all(failure)) return failure;
+  // The engine stops queries from outside and tries once more.
+  if (failure.code == Code::kUnavailable && short_of_memory_ != view.name()) {
+    short_of_memory_ = view.name();
+    return failure;
+  }
+  failing_ = &view;
+  failure_ = failure;
+  Error told = failure;
+  told.message = fmt::format("view {} cannot be kept up to date: {}", view.name(), failure.message);
+  return told;
+}
+
+Result<bool> ViewSet::set_aside_failed() {
+  if (failing_ == nullptr) return false;
+  View& view = *failing_;
+  Error why = *failure_;
+  const engine::EnginePosition position = engine_->position();
+  why.detail += fmt::format("{}in the changes after {}", why.detail.empty() ? "" : "; ",
+                            model::to_string(position.end_lsn));
+  TRY(duck::in_transaction(engine_->write_connection(), [&] {
+    return set_aside(engine_->write_connection(), view, why);
+  }));
+  logger_.error("view {} is set aside: {}", view.name(), why.text());
+  failing_ = nullptr;
+  failure_.reset();
+  short_of_memory_.clear();
+  publish();
+  return true;
+}
+
+Status ViewSet::set_aside(duck::Connection& connection, View& view, const Error& failure) {
+  std::vector<std::pair<View*, Error>> stopped = {{&view, failure}};
+  for (const std::size_t i : order_) {
+    View& above = *views_[i];
+    if (above.strategy == nullptr || above.state == ViewState::kFailed) continue;
+    for (const auto& [below, why] : stopped) {
+      if (&above == below || !above.reads_relation(below->strategy->relation())) continue;
+      stopped.emplace_back(&above, error(Code::kInvalid,
+                                         fmt::format("the view reads {}, which is failed", below->name()),
+                                         why.message));
+      break;
+    }
+  }
+  for (auto& [each, why] : stopped) {
+    TRY(ViewCatalog::save(connection, state_name(each->name()), {each->fingerprint, why.text()}));
+    TRY(drop_state(connection, *each));
+    each->state = ViewState::kFailed;
+    each->error = why;
+  }
+  return drop_unused_arrangements(connection);
+}
+
+Status ViewSet::drop_state(duck::Connection& connection, const View& view) {
+  TRY(connection.execute(fmt::format("DROP VIEW IF EXISTS main.{}", duck::quote_identifier(view.name()))));
+  TRY(connection.execute(fmt::format("DROP VIEW IF EXISTS {}.{}", engine::kInternalSchema,
+                                     duck::quote_identifier("view " + view.name()))));
+  return drop_store(connection, state_name(view.name()));
+}
+
+ViewSet::View* ViewSet::first_user(const Arrangement& arrangement) const {
+  for (const auto& view : views_) {
+    if (view->strategy == nullptr || view->state == ViewState::kFailed) continue;
+    for (const Lookup& lookup : *view->lookups)
+      if (lookup.arrangement == &arrangement) return view.get();
+  }
+  return nullptr;
+}
+
+Status ViewSet::drop_unused_arrangements(duck::Connection& connection) {
+  for (auto entry = arrangements_.begin(); entry != arrangements_.end();) {
+    if (first_user(*entry->second) != nullptr) {
+      ++entry;
+      continue;
+    }
+    TRY(drop_store(connection, entry->second->store_name()));
+    TRY(ViewCatalog::forget(connection, entry->second->store_name()));
+    entry = arrangements_.erase(entry);
+  }
+  return {};
+}
+
+Status ViewSet::drop_leftovers(duck::Connection& connection) {
+  TRY_ASSIGN(const auto stored, ViewCatalog::read(connection));
+  std::set<std::string> used;
+  for (const auto& view : views_) {
+    if (view->live() || (view->state == ViewState::kFailed && view->strategy != nullptr))
+      used.insert(state_name(view->name()));
+  }
+  for (const auto& [name, arrangement] : arrangements_) used.insert(arrangement->store_name());
+  const std::string view_prefix = state_name("");
+  for (const auto& [name, state] : stored) {
+    if (used.contains(name)) continue;
+    TRY(ViewCatalog::forget(connection, name));
+    if (name.starts_with(view_prefix)) {
+      const ViewDefinition gone{.source = {.name = name.substr(view_prefix.size()), .sql = ""}};
+      TRY(drop_state(connection, View(gone)));
+    } else {
+      TRY(drop_store(connection, name));
+    }
+  }
+  return {};
+}
+
+}  // namespace pgweir::views

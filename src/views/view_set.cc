@@ -1,0 +1,381 @@
+#include "views/view_set.h"
+
+#include <fmt/core.h>
+
+#include "views/view_set_internal.h"
+
+namespace pgweir::views {
+
+// After so many batches the counts of rows are taken anew.
+constexpr std::uint64_t kRecountBatches = 4096;
+
+ViewSet::ViewSet(Logger& logger, ViewSetOptions options) : logger_(logger), options_(options) {}
+ViewSet::~ViewSet() = default;
+
+Result<std::unique_ptr<ViewSet>> ViewSet::create(std::vector<ViewSource> sources, Logger& logger,
+                                                 ViewSetOptions options) {
+  auto set = std::unique_ptr<ViewSet>(new ViewSet(logger, options));
+  TRY_ASSIGN(set->parser_, SqlParser::create());
+  TRY_ASSIGN(set->functions_, FunctionCatalog::read(set->parser_->connection()));
+  std::set<std::string> names;
+  for (ViewSource& source : sources) {
+    if (!names.insert(lower(source.name)).second)
+      return error(Code::kConfig, fmt::format("two views are called \"{}\"", source.name),
+                   "names do not tell upper from lower case");
+    set->definitions_.push_back(analyse(*set->parser_, *set->functions_, std::move(source)));
+  }
+  for (const ViewDefinition& definition : set->definitions_) {
+    View view(definition);
+    if (definition.refusal) view.state = ViewState::kRefused;
+    view.error = definition.refusal;
+    MutexLock lock(set->mutex_);
+    set->published_.push_back(set->explanation_of(view));
+  }
+  return set;
+}
+
+std::optional<std::vector<std::uint32_t>> ViewSet::wanted_columns(const model::Table& table) const {
+  auto columns = columns_used(definitions_, table);
+  if (columns && table.columns.size() <= options_.whole_table_columns_max) {
+    columns->resize(table.columns.size());
+    for (std::uint32_t i = 0; i < columns->size(); ++i) (*columns)[i] = i;
+  }
+  return columns;
+}
+
+// --- Making states -----------------------------------------------------------------------------
+
+Status ViewSet::open(engine::Engine& engine) {
+  engine_ = &engine;
+  duck::Connection& connection = engine.write_connection();
+  TRY(duck::in_transaction(connection, [&] { return ViewCatalog::create(connection); }));
+  bind_all();
+  if (loading(connection)) {
+    TRY(wait_for_snapshot(connection));
+  } else {
+    TRY(set_up_all(connection, Transactions::kOwn, Keep::kUnchanged));
+  }
+  publish();
+  return {};
+}
+
+void ViewSet::close() {
+  for (const auto& view : views_) view->strategy.reset();
+  views_.clear();
+  order_.clear();
+  arrangements_.clear();
+  mirrors_.clear();
+  failing_ = nullptr;
+  engine_ = nullptr;
+}
+
+// While rows of a snapshot come in, the mirrors cannot be read yet.
+bool ViewSet::loading(duck::Connection& connection) const {
+  if (engine_->position().snapshot_complete) return false;
+  for (const auto& [name, relation] : mirrors_) {
+    if (!connection.prepare(fmt::format("SELECT 1 FROM {} LIMIT 0", relation->rows)).ok()) return true;
+  }
+  return false;
+}
+
+Status ViewSet::wait_for_snapshot(duck::Connection& connection) {
+  arrangements_.clear();
+  for (const auto& view : views_) {
+    if (view->strategy != nullptr) view->state = ViewState::kWaiting;
+  }
+  return duck::in_transaction(connection, [&] { return drop_leftovers(connection); });
+}
+
+Status ViewSet::set_up_all(duck::Connection& connection, Transactions transactions, Keep keep) {
+  TRY_ASSIGN(const auto stored, ViewCatalog::read(connection));
+  const auto entry = [&](const std::string& name) {
+    const auto found = stored.find(name);
+    return found == stored.end() ? nullptr : &found->second;
+  };
+  const bool own = transactions == Transactions::kOwn;
+  const auto attempt = [&](View& view, const std::function<Status()>& body) -> Status {
+    const Status done = own ? duck::in_transaction(connection, body) : body();
+    if (done.ok()) return {};
+    Status told = failed(view, done.error());
+    if (own && failing_ == nullptr) told = failed(view, done.error());  // short of memory, again
+    if (!own || failing_ == nullptr) return told;
+    TRY_ASSIGN(const bool aside, set_aside_failed());
+    (void)aside;
+    return {};
+  };
+  for (const std::size_t i : order_) {
+    View& view = *views_[i];
+    if (view.strategy == nullptr || view.state == ViewState::kFailed) continue;
+    TRY(attempt(view, [&] { return set_up(connection, view, entry(state_name(view.name())), keep); }));
+  }
+  std::vector<Arrangement*> arrangements;
+  for (const auto& [name, arrangement] : arrangements_) arrangements.push_back(arrangement.get());
+  for (Arrangement* arrangement : arrangements) {
+    View* user = first_user(*arrangement);
+    if (user == nullptr) continue;  // dropped below, or with the view that failed
+    TRY(attempt(*user, [&] {
+      return set_up(connection, *arrangement, entry(arrangement->store_name()), keep);
+    }));
+  }
+  const auto tidy = [&]() -> Status {
+    TRY(drop_unused_arrangements(connection));
+    return drop_leftovers(connection);
+  };
+  return own ? duck::in_transaction(connection, tidy) : tidy();
+}
+
+Status ViewSet::set_up(duck::Connection& connection, View& view, const StoredView* stored,
+                       Keep keep) {
+  const bool same = stored != nullptr && stored->fingerprint == view.fingerprint;
+  if (same && !stored->error.empty()) {
+    view.state = ViewState::kFailed;
+    view.error = error(Code::kInvalid, stored->error);
+    return {};
+  }
+  for (const std::size_t j : view.reads) {
+    if (views_[j]->live()) continue;
+    view.state = ViewState::kFailed;
+    view.error = error(Code::kInvalid, fmt::format("the view reads {}, which is {}", views_[j]->name(),
+                                                   view_state_name(views_[j]->state)));
+    TRY(drop_state(connection, view));
+    return ViewCatalog::forget(connection, state_name(view.name()));
+  }
+  const bool kept = same && keep == Keep::kUnchanged;
+  TRY(view.strategy->setup(connection, kept));
+  TRY_ASSIGN(view.rows, view.strategy->state_rows());
+  if (!kept)
+    TRY(ViewCatalog::save(connection, state_name(view.name()), {view.fingerprint, ""}));
+  view.state = ViewState::kLive;
+  view.error.reset();
+  view.changed = false;
+  return {};
+}
+
+Status ViewSet::set_up(duck::Connection& connection, Arrangement& arrangement,
+                       const StoredView* stored, Keep keep) {
+  const std::string shape = arrangement.shape() + "\n" + fingerprint_of(arrangement.relation());
+  const bool kept =
+      stored != nullptr && stored->fingerprint == shape && keep == Keep::kUnchanged;
+  TRY(arrangement.setup(connection, kept));
+  return kept ? Status{} : ViewCatalog::save(connection, arrangement.store_name(), {shape, ""});
+}
+
+Status ViewSet::rebuild_view(const std::string& name) {
+  const View* wanted = find_view(name);
+  if (wanted == nullptr || wanted->strategy == nullptr)
+    return error(Code::kNotFound, fmt::format("there is no view \"{}\" that could be built", name));
+  std::vector<const View*> above = {wanted};
+  for (const std::size_t i : order_) {
+    for (const View* below : above) {
+      if (below->strategy == nullptr || !views_[i]->reads_relation(below->strategy->relation()))
+        continue;
+      above.push_back(views_[i].get());
+      break;
+    }
+  }
+  duck::Connection& connection = engine_->write_connection();
+  const auto forget = [&]() -> Status {
+    for (const View* each : above) TRY(ViewCatalog::forget(connection, state_name(each->name())));
+    return {};
+  };
+  TRY(duck::in_transaction(connection, forget));
+  return open(*engine_);
+}
+
+// --- Batches -----------------------------------------------------------------------------------
+
+Relation* ViewSet::bound(const engine::Mirror& mirror) const {
+  const auto found = mirrors_.find(mirror.table.qualified_name());
+  if (found == mirrors_.end()) return nullptr;
+  Relation& relation = *found->second;
+  const bool same = relation.content == mirror.store->content_name() &&
+                    relation.columns == mirror.store->spec().columns &&
+                    relation.unique == mirror.store->spec().unique;
+  return same ? &relation : nullptr;
+}
+
+void ViewSet::states_made() { made_at_ = engine_->position().position; }
+
+Status ViewSet::before_changes(duck::Connection& connection) {
+  if (failing_ != nullptr)
+    return error(Code::kInternal,
+                 fmt::format("view {} failed and was not set aside", failing_->name()));
+  if (made_at_ && *made_at_ != engine_->position().position) made_at_.reset();
+  return undone_ ? open_again(connection) : Status{};
+}
+
+// Binds everything anew inside the engine's transaction; what is unchanged keeps its state.
+Status ViewSet::open_again(duck::Connection& connection) {
+  bind_all();
+  states_made();
+  undone_ = false;
+  unbound_.clear();
+  TRY(set_up_all(connection, Transactions::kCallers, Keep::kUnchanged));
+  publish();
+  return {};
+}
+
+void ViewSet::rolled_back() {
+  if (made_at_) undone_ = true;
+  made_at_.reset();
+  unbound_.clear();
+  recount_ = true;
+}
+
+Status ViewSet::table_changed(duck::Connection& connection, const engine::Mirror& mirror,
+                              const engine::Delta& delta) {
+  TRY(before_changes(connection));
+  Relation* relation = bound(mirror);
+  if (relation == nullptr) {
+    // Bound at the end of the batch, when the mirrors are still.
+    if (columns_used(definitions_, mirror.table)) unbound_[mirror.table.qualified_name()] = mirror;
+    return {};
+  }
+  relation->delta = delta.table;
+  return give_delta(connection, *relation);
+}
+
+// First the views, which may look up the relation's old rows, then the arrangements of it.
+Status ViewSet::give_delta(duck::Connection& connection, const Relation& relation) {
+  for (const std::size_t i : order_) {
+    View& view = *views_[i];
+    if (!view.live()) continue;
+    const std::size_t inputs = view.plan ? view.plan->inputs.size() : 1;
+    for (std::size_t input = 0; input < inputs; ++input) {
+      const bool reads = view.plan ? view.plan->inputs[input].relation == &relation
+                                   : view.reads_relation(relation);
+      if (!reads) continue;
+      const Status done = view.strategy->accumulate(connection, input);
+      if (!done.ok()) return failed(view, done.error());
+    }
+  }
+  for (const auto& [name, arrangement] : arrangements_) {
+    if (&arrangement->relation() != &relation) continue;
+    const Status done = arrangement->changed(connection);
+    View* user = first_user(*arrangement);
+    if (!done.ok()) return user != nullptr ? failed(*user, done.error()) : done;
+  }
+  return {};
+}
+
+Status ViewSet::batch_applied(duck::Connection& connection) {
+  TRY(before_changes(connection));
+  for (const std::size_t i : order_) {
+    if (!views_[i]->live()) continue;
+    TRY(finish(connection, *views_[i]));
+  }
+  for (const auto& view : views_) {
+    if (!view->changed) continue;
+    view->changed = false;
+    TRY(view->strategy->clear_delta(connection));
+  }
+  return end_batch(connection);
+}
+
+Status ViewSet::finish(duck::Connection& connection, View& view) {
+  const auto change = view.strategy->finish(connection);
+  if (!change.ok()) return failed(view, change.error());
+  if (!change->any) return {};
+  view.changed = true;
+  view.rows = static_cast<std::uint64_t>(static_cast<std::int64_t>(view.rows) + change->rows_more);
+  const Relation& relation = view.strategy->relation();
+  if (listener_) {
+    TRY(listener_(connection, view.name(),
+                  fmt::format("SELECT {0}, CAST(sum({1}) AS BIGINT) AS {1} FROM {2} GROUP BY ALL "
+                              "HAVING sum({1}) <> 0",
+                              name_list(relation.columns), engine::kWeightColumn, relation.delta)));
+  }
+  return give_delta(connection, relation);
+}
+
+Status ViewSet::end_batch(duck::Connection& connection) {
+  if (!unbound_.empty()) return open_again(connection);
+  short_of_memory_.clear();
+  if (recount_ || ++batches_ % kRecountBatches == 0) {
+    recount_ = false;
+    for (const auto& view : views_) {
+      if (!view->live()) continue;
+      TRY_ASSIGN(view->rows, view->strategy->state_rows());
+    }
+  }
+  publish_rows();
+  return {};
+}
+
+Status ViewSet::rebuild(duck::Connection& connection) {
+  bind_all();
+  states_made();
+  undone_ = false;
+  TRY(set_up_all(connection, Transactions::kCallers, Keep::kNothing));
+  publish();
+  return {};
+}
+
+Status ViewSet::table_replaced(duck::Connection& connection, const engine::Mirror& mirror) {
+  TRY(before_changes(connection));
+  Relation* relation = bound(mirror);
+  if (relation != nullptr) return renew(connection, *relation);
+  if (columns_used(definitions_, mirror.table)) unbound_[mirror.table.qualified_name()] = mirror;
+  return {};
+}
+
+// Makes the states above a relation anew, in the middle of a batch: of what their inputs are at this
+// moment, so that changes which come later in the batch are added as ever.
+Status ViewSet::renew(duck::Connection& connection, const Relation& relation) {
+  states_made();
+  std::vector<const Relation*> renewed = {&relation};
+  for (const std::size_t i : order_) {
+    View& view = *views_[i];
+    bool above = false;
+    for (const Relation* each : renewed) above = above || view.reads_relation(*each);
+    if (!view.live() || !above) continue;
+    Status done = view.strategy->setup(connection, false);
+    if (!done.ok()) return failed(view, done.error());
+    TRY_ASSIGN(view.rows, view.strategy->state_rows());
+    view.changed = false;
+    renewed.push_back(&view.strategy->relation());
+  }
+  for (const auto& [name, arrangement] : arrangements_) {
+    for (const Relation* each : renewed) {
+      if (&arrangement->relation() != each) continue;
+      const Status done = arrangement->setup(connection, false);
+      View* user = first_user(*arrangement);
+      if (!done.ok()) return user != nullptr ? failed(*user, done.error()) : done;
+    }
+  }
+  return {};
+}
+
+Status ViewSet::table_stopped(duck::Connection& connection, const engine::Mirror& mirror) {
+  TRY(before_changes(connection));
+  states_made();
+  const std::string name = mirror.table.qualified_name();
+  stopped_[name] = mirror.stopped;
+  const auto found = mirrors_.find(name);
+  if (found == mirrors_.end()) return {};
+  for (const auto& view : views_) {
+    if (view->strategy == nullptr || view->state == ViewState::kFailed ||
+        !view->reads_relation(*found->second))
+      continue;
+    TRY(set_aside(connection, *view,
+                  error(Code::kInvalid, fmt::format("table {} is stopped", name), mirror.stopped)));
+  }
+  publish();
+  return {};
+}
+
+ViewSet::View* ViewSet::view_of(const Relation& relation) const {
+  for (const auto& view : views_) {
+    if (view->strategy != nullptr && &view->strategy->relation() == &relation) return view.get();
+  }
+  return nullptr;
+}
+
+ViewSet::View* ViewSet::find_view(const std::string& name) const {
+  for (const auto& view : views_) {
+    if (same_name(view->name(), name)) return view.get();
+  }
+  return nullptr;
+}
+
+}  // namespace pgweir::views

@@ -1,0 +1,200 @@
+// The pipeline's views: analysed, bound to the mirrors, kept up to date with every batch.
+//
+// Place:   plugs into the engine as its ViewMaintainer; the only thing of views/ that others need.
+// Life:    create() from the configuration; wanted_columns() answers the engine while it opens and
+//          defines its tables; open(engine), and the engine's set_maintainer(this); close() before
+//          the engine is destroyed. A ViewSet is needed even when there are no views any more: it
+//          drops what they left.
+// Threads: views(), view(), explain(), wanted_columns(): any thread. Everything else: the engine's.
+// Failing: a view that cannot be kept is set aside and stops nothing else; see set_aside_failed().
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/logger.h"
+#include "base/mutex.h"
+#include "base/result.h"
+#include "engine/engine.h"
+#include "views/analysis.h"
+#include "views/arrangement.h"
+#include "views/strategy.h"
+#include "views/view_catalog.h"
+
+namespace pgweir::views {
+
+enum class ViewState {
+  kLive,
+  kWaiting,  // for the first snapshot
+  kRefused,  // its definition cannot be a view
+  kFailed,   // it could not be kept up to date, and will be made anew when its definition changes
+};
+const char* view_state_name(ViewState state);
+
+struct ViewInfo {
+  std::string name;
+  std::string sql;
+  ViewState state = ViewState::kWaiting;
+  std::string strategy;  // "delta", "recompute"; empty when refused
+  std::string reason;    // why this strategy
+  std::vector<engine::StoreColumn> columns;
+  std::vector<std::string> reads;  // tables and views
+  std::uint64_t state_rows = 0;    // that the state holds; HAVING may show fewer
+  std::optional<Error> error;
+  std::string rows;  // SQL, quoted, to read it from
+};
+
+// Answers "how is this view kept?": `text` for people, the rest for programs.
+struct Explanation {
+  ViewInfo view;
+  struct Input {
+    std::string relation;
+    std::vector<std::string> columns;  // whose changes matter
+    std::string lookup;                // how a join finds its rows; empty without
+  };
+  std::vector<Input> inputs;
+  struct Arranged {
+    std::string name;  // "public.orders by customer_id"
+    std::uint64_t rows = 0;
+  };
+  std::vector<Arranged> arrangements;
+  std::vector<std::string> keeps;  // group columns and totals of the state
+  std::string text;
+};
+
+struct ViewSetOptions {
+  // A table with more columns than this is mirrored only with those that views name.
+  std::size_t whole_table_columns_max = 32;
+};
+
+class ViewSet : public engine::ViewMaintainer {
+ public:
+  // Fails only for what concerns all views: another DuckDB, two views of one name.
+  static Result<std::unique_ptr<ViewSet>> create(std::vector<ViewSource> sources, Logger& logger,
+                                                 ViewSetOptions options = {});
+  ~ViewSet() override;
+
+  // For Engine::open(): the columns of a table that the views need; nothing when none reads it.
+  std::optional<std::vector<std::uint32_t>> wanted_columns(const model::Table& table) const;
+
+  // Binds the views to the engine's mirrors. An unchanged view keeps its state, a new or changed one
+  // is built from the mirrors, what is left of removed ones is dropped. Not while the engine is in a
+  // transaction. `engine` must outlive close().
+  Status open(engine::Engine& engine);
+  // Gives back everything that lives on the engine's connection.
+  void close();
+
+  // After an apply() or end_snapshot() that failed: true when a view's own failure was the reason.
+  // The view, and those that read it, are then set aside for good and the same call can be made
+  // again from the engine's position().
+  Result<bool> set_aside_failed();
+
+  // Builds a view, and those that read it, anew: also one that failed.
+  Status rebuild_view(const std::string& name);
+
+  std::vector<ViewInfo> views() const;
+  Result<ViewInfo> view(const std::string& name) const;
+  Result<Explanation> explain(const std::string& name) const;
+
+  // Called in every batch, inside its transaction, for each view that changed: `select` gives the
+  // view's columns and kWeightColumn (how often the row came, or went when negative).
+  using DeltaListener =
+      std::function<Status(duck::Connection&, const std::string& view, const std::string& select)>;
+  void set_delta_listener(DeltaListener listener) { listener_ = std::move(listener); }
+
+  // ViewMaintainer.
+  Status table_changed(duck::Connection& connection, const engine::Mirror& mirror,
+                       const engine::Delta& delta) override;
+  Status batch_applied(duck::Connection& connection) override;
+  Status rebuild(duck::Connection& connection) override;
+  Status table_replaced(duck::Connection& connection, const engine::Mirror& mirror) override;
+  Status table_stopped(duck::Connection& connection, const engine::Mirror& mirror) override;
+  void rolled_back() override;
+
+ private:
+  struct View;
+
+  ViewSet(Logger& logger, ViewSetOptions options);
+
+  // Binding (view_binding.cc): from definitions and mirrors to names, plans and strategies.
+  void bind_all();
+  void find_dependencies();
+  void bind(View& view);
+  Status find_relations(View& view);
+  Status make_strategy_of(View& view);
+  void arrange();
+  std::vector<Named> known_names() const;
+  void declare_mirror(const engine::Mirror& mirror);
+  std::string fingerprint_of(const View& view) const;
+  std::string fingerprint_of(const Relation& relation) const;
+
+  // Keeping (view_set.cc).
+  enum class Transactions { kOwn, kCallers };
+  enum class Keep { kUnchanged, kNothing };
+  Status set_up_all(duck::Connection& connection, Transactions transactions, Keep keep);
+  Status set_up(duck::Connection& connection, View& view, const StoredView* stored, Keep keep);
+  Status set_up(duck::Connection& connection, Arrangement& arrangement, const StoredView* stored,
+                Keep keep);
+  Status wait_for_snapshot(duck::Connection& connection);
+  Status before_changes(duck::Connection& connection);
+  Status open_again(duck::Connection& connection);
+  Status renew(duck::Connection& connection, const Relation& relation);
+  void states_made();
+  Status give_delta(duck::Connection& connection, const Relation& relation);
+  Status finish(duck::Connection& connection, View& view);
+  Status end_batch(duck::Connection& connection);
+  bool loading(duck::Connection& connection) const;
+
+  // Setting aside (view_failures.cc).
+  Status failed(View& view, const Error& failure);
+  Status set_aside(duck::Connection& connection, View& view, const Error& failure);
+  Status drop_state(duck::Connection& connection, const View& view);
+  Status drop_unused_arrangements(duck::Connection& connection);
+  Status drop_leftovers(duck::Connection& connection);
+  View* first_user(const Arrangement& arrangement) const;
+
+  // Telling (view_explain.cc).
+  void publish();
+  void publish_rows();
+  Explanation explanation_of(const View& view) const;
+
+  View* view_of(const Relation& relation) const;
+  View* find_view(const std::string& name) const;
+  // The mirror's relation; nullptr when it is not bound as it is now.
+  Relation* bound(const engine::Mirror& mirror) const;
+
+  Logger& logger_;
+  const ViewSetOptions options_;
+  std::unique_ptr<SqlParser> parser_;
+  std::optional<FunctionCatalog> functions_;
+  std::vector<ViewDefinition> definitions_;  // of all views, in the configuration's order
+  DeltaListener listener_;
+
+  engine::Engine* engine_ = nullptr;
+  std::map<std::string, std::unique_ptr<Relation>> mirrors_;  // by qualified name
+  std::map<std::string, std::string> stopped_;                // mirrors out of date, and why
+  std::vector<std::unique_ptr<View>> views_;                  // as definitions_
+  std::vector<std::size_t> order_;  // of views_: each after those that it reads
+  std::map<std::string, std::unique_ptr<Arrangement>> arrangements_;
+  std::size_t next_id_ = 0;  // of temporary tables
+  std::uint64_t batches_ = 0;
+
+  std::map<std::string, engine::Mirror> unbound_;  // seen in this batch: new, or of another shape
+  // States were made in the engine's transaction that began at this position: its rollback, which
+  // sets undone_, takes them away, and everything is opened again before the next change.
+  std::optional<model::Position> made_at_;
+  bool undone_ = false;
+  bool recount_ = false;  // after a rollback
+  View* failing_ = nullptr;   // whose failure made the last call fail
+  std::optional<Error> failure_;
+  std::string short_of_memory_;  // the view that was so in the last call
+
+  mutable Mutex mutex_;
+  std::vector<Explanation> published_ GUARDED_BY(mutex_);
+};
+
+}  // namespace pgweir::views

@@ -1,0 +1,213 @@
+// Views over a real engine: what they show, what happens to them when things go wrong.
+#include "views/view_set.h"
+
+#include <gmock/gmock.h>
+
+#include <fmt/core.h>
+
+#include "views/view_fixture.h"
+
+namespace pgweir::views {
+
+using engine::int_column;
+using engine::text_column;
+using engine::typed_column;
+
+constexpr std::uint32_t kNumeric = 1700;
+constexpr std::uint32_t kTimestampTz = 1184;
+constexpr std::int32_t kNumeric12_2 = ((12 << 16) | 2) + 4;
+
+class ViewSetTest : public ViewFixture {
+ protected:
+  const TablePtr accounts_ =
+      make_table(1, "accounts", {int_column("id", true), text_column("owner"), text_column("region")});
+  const TablePtr entries_ =
+      make_table(2, "entries", {int_column("id", true), int_column("account_id"),
+                                typed_column("amount", kNumeric, kNumeric12_2)});
+  const TablePtr transfers_ = make_table(
+      3, "transfers", {int_column("id", true), typed_column("created_at", kTimestampTz),
+                       int_column("amount")});
+  const std::vector<TablePtr> tables_ = {accounts_, entries_, transfers_};
+};
+
+TEST_F(ViewSetTest, GroupsFollowInsertsUpdatesAndDeletes) {
+  open(tables_, {{"balance", "SELECT account_id, sum(amount) AS balance FROM entries GROUP BY 1"},
+                 {"total", "SELECT sum(balance) AS total, count(*) AS accounts FROM balance"}});
+  EXPECT_EQ(strategy("balance"), "delta: one relation, totals by group");
+  EXPECT_EQ(strategy("total"), "delta: one relation, totals over all rows");
+  EXPECT_EQ(rows("FROM total"), "NULL|0");
+  begin();
+  builder().insert(entries_, {"1", "7", "10.50"});
+  builder().insert(entries_, {"2", "7", "-0.50"});
+  builder().insert(entries_, {"3", "8", "-10.00"});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(rows("FROM balance"), "7|10.00;8|-10.00");
+  EXPECT_EQ(rows("FROM total"), "0.00|2");
+  begin();
+  builder().update(entries_, {}, {"3", "7", "-10.00"});
+  builder().remove(entries_, {"2", "", ""});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(rows("FROM balance"), "7|0.50");
+  EXPECT_EQ(rows("FROM total"), "0.50|1");
+  begin();
+  builder().truncate(entries_);
+  builder().insert(entries_, {"9", "1", "1.00"});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(rows("FROM balance"), "1|1.00");
+  EXPECT_EQ(rows("FROM total"), "1.00|1");
+}
+
+TEST_F(ViewSetTest, JoinsFollowBothSides) {
+  open(tables_, {{"named", "SELECT e.id, a.owner, e.amount FROM entries e JOIN accounts a "
+                           "ON e.account_id = a.id WHERE e.amount > 0"},
+                 {"by_region", "SELECT region, count(*) AS n, sum(amount) AS amount "
+                               "FROM entries JOIN accounts ON account_id = accounts.id GROUP BY ALL"}});
+  EXPECT_EQ(strategy("named"), "delta: an inner join on equality, filtered rows");
+  EXPECT_EQ(strategy("by_region"), "delta: an inner join on equality, totals by group");
+  begin();
+  builder().insert(accounts_, {"7", "ann", "north"});
+  builder().insert(entries_, {"1", "7", "5"});
+  builder().insert(entries_, {"2", "8", "6"});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(rows("FROM named"), "1|ann|5.00");
+  begin();
+  builder().insert(accounts_, {"8", "bob", "south"});
+  builder().update(accounts_, {}, {"7", "anna", "south"});
+  builder().update(entries_, {}, {"1", "7", "7"});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(rows("FROM named"), "1|anna|7.00;2|bob|6.00");
+  EXPECT_EQ(rows("FROM by_region"), "south|2|13.00");
+  begin();
+  builder().remove(accounts_, {"7", "", ""});
+  builder().update(entries_, {}, {"2", "7", "6"});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(rows("FROM named"), "");
+  EXPECT_EQ(rows("FROM by_region"), "");
+}
+
+TEST_F(ViewSetTest, TumblingWindowsBeginAt1970) {
+  open(tables_,
+       {{"per_minute", "SELECT window_start, count(*) AS transfers, sum(amount) AS volume FROM "
+                       "tumble(transfers, created_at, INTERVAL 1 MINUTE) GROUP BY window_start"},
+        {"per_week", "SELECT w.window_start, w.window_end, count(*) AS n FROM "
+                     "tumble(public.transfers, created_at, INTERVAL '7 days') AS w GROUP BY 1, 2"}});
+  EXPECT_EQ(strategy("per_minute"), "delta: one relation in tumbling windows, totals by group");
+  begin();
+  builder().insert(transfers_, {"1", "2026-01-05 10:00:30+00", "3"});
+  builder().insert(transfers_, {"2", "2026-01-05 10:00:59.999999+00", "4"});
+  builder().insert(transfers_, {"3", "2026-01-05 10:01:00+00", "5"});
+  builder().insert(transfers_, {"4", std::nullopt, "6"});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(rows("SELECT CAST(window_start AS VARCHAR), transfers, volume FROM per_minute"),
+            "2026-01-05 10:00:00+00|2|7;2026-01-05 10:01:00+00|1|5;NULL|1|6");
+  // 1970-01-01 was a Thursday.
+  EXPECT_EQ(rows("SELECT CAST(window_start AS VARCHAR), CAST(window_end AS VARCHAR), n FROM per_week"),
+            "2026-01-01 00:00:00+00|2026-01-08 00:00:00+00|3;NULL|NULL|1");
+}
+
+TEST_F(ViewSetTest, OtherSelectsAreComputedAnew) {
+  open(tables_, {{"largest", "SELECT max(amount) AS largest FROM entries"},
+                 {"owners", "SELECT DISTINCT owner FROM accounts"},
+                 {"top", "SELECT owner, largest FROM accounts LEFT JOIN largest ON true ORDER BY 1 LIMIT 2"}});
+  EXPECT_EQ(strategy("largest"),
+            "recompute: max() is not a total to which rows can be added and taken from");
+  EXPECT_EQ(strategy("owners"), "recompute: DISTINCT");
+  EXPECT_EQ(strategy("top"), "recompute: LIMIT or OFFSET");
+  begin();
+  builder().insert(accounts_, {"1", "ann", "n"});
+  builder().insert(accounts_, {"2", "ann", "s"});
+  builder().insert(entries_, {"1", "1", "5"});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(rows("FROM largest"), "5.00");
+  EXPECT_EQ(rows("FROM owners"), "ann");
+  EXPECT_EQ(rows("FROM top"), "ann|5.00;ann|5.00");
+  begin();
+  builder().remove(entries_, {"1", "", ""});
+  builder().update(accounts_, {}, {"2", "bob", "s"});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(rows("FROM largest"), "NULL");
+  EXPECT_EQ(rows("FROM top"), "ann|NULL;bob|NULL");
+}
+
+TEST_F(ViewSetTest, StatesSurviveRestartsAndFollowTheirDefinition) {
+  const ViewSource balance = {"balance",
+                              "SELECT account_id, sum(amount) AS balance FROM entries GROUP BY 1"};
+  open(tables_, {balance, {"gone", "SELECT id FROM entries"}, {"n", "SELECT count(*) AS n FROM entries"}});
+  begin();
+  builder().insert(entries_, {"1", "7", "10.50"});
+  ASSERT_EQ(commit(), "");
+  open(tables_, {balance, {"n", "SELECT count(*) + 100 AS n FROM entries"}});
+  EXPECT_EQ(rows("FROM balance"), "7|10.50");
+  EXPECT_EQ(rows("FROM n"), "101");
+  EXPECT_THAT(rows("FROM gone"), testing::HasSubstr("does not exist"));
+  begin();
+  builder().insert(entries_, {"2", "7", "1"});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(rows("FROM balance"), "7|11.50");
+  EXPECT_EQ(rows("FROM n"), "102");
+  EXPECT_EQ(rows("SELECT name FROM pgweir_internal.view_states"), "view balance;view n");
+}
+
+TEST_F(ViewSetTest, AViewThatFailsIsSetAsideAndStopsNoOther) {
+  const std::vector<ViewSource> views = {
+      {"bad", "SELECT id, CAST(owner AS INTEGER) AS number FROM accounts"},
+      {"above", "SELECT sum(number) AS s FROM bad"},
+      {"good", "SELECT count(*) AS n FROM accounts"}};
+  open(tables_, views);
+  begin();
+  builder().insert(accounts_, {"1", "12", "n"});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(rows("FROM above"), "12");
+  begin();
+  builder().insert(accounts_, {"2", "ann", "n"});
+  const std::string failed = commit();
+  EXPECT_THAT(failed, testing::HasSubstr("view bad cannot be kept up to date"));
+  EXPECT_THAT(failed, testing::HasSubstr("Could not convert string 'ann' to INT32"));
+  // The batch is not in; nor does it go in before the view is set aside.
+  EXPECT_EQ(rows("FROM good"), "1");
+  EXPECT_NE(engine_->apply(builder().batch()).error().text(), "");
+  EXPECT_TRUE(views_->set_aside_failed().value());
+  EXPECT_FALSE(views_->set_aside_failed().value());
+  ASSERT_TRUE(engine_->apply(builder().batch()).ok());
+  next_ = builder().batch().to;
+  EXPECT_EQ(rows("FROM good"), "2");
+  EXPECT_THAT(error_of("bad"), testing::HasSubstr("failed: "));
+  EXPECT_THAT(error_of("bad"), testing::HasSubstr("in the changes after 0/15"));
+  EXPECT_THAT(error_of("above"), testing::HasSubstr("failed: the view reads bad, which is failed"));
+  EXPECT_THAT(rows("FROM bad"), testing::HasSubstr("does not exist"));
+  // It stays so over a restart, until the definition changes or it is built anew.
+  open(tables_, views);
+  EXPECT_THAT(error_of("bad"), testing::HasSubstr("failed: "));
+  begin();
+  builder().update(accounts_, {}, {"2", "30", "n"});
+  ASSERT_EQ(commit(), "");
+  ASSERT_TRUE(views_->rebuild_view("bad").ok());
+  EXPECT_EQ(error_of("bad"), "live");
+  EXPECT_EQ(rows("FROM above"), "42");
+  EXPECT_EQ(rows("FROM good"), "2");
+}
+
+TEST_F(ViewSetTest, ABadDefinitionStopsNoOther) {
+  open(tables_, {{"a", "SELECT account_id FROM entrys"},
+                 {"b", "SELECT amont FROM entries"},
+                 {"c", "SELECT id,\n  now() AS t FROM entries"},
+                 {"d", "SELECT * FROM a"},
+                 {"e", "SELECT * FROM f"},
+                 {"f", "SELECT * FROM e"},
+                 {"g", "SELECT count(*) AS n FROM entries"}});
+  EXPECT_EQ(error_of("a"),
+            "refused: there is no table or view \"entrys\" at 1:24. did you mean \"entries\"?");
+  EXPECT_EQ(error_of("b"), "refused: Referenced column \"amont\" not found in FROM clause! at 1:8 "
+                           "(Candidate bindings: \"amount\", \"account_id\")");
+  EXPECT_EQ(error_of("c"),
+            "refused: now() is volatile, so a view cannot be kept up to date with it at 2:3");
+  EXPECT_THAT(error_of("d"), testing::HasSubstr("refused: the view reads a, which is refused"));
+  EXPECT_EQ(error_of("e"), "refused: the view reads itself in a circle (e, f). take one view out of it");
+  EXPECT_EQ(error_of("g"), "live");
+  begin();
+  builder().insert(entries_, {"1", "7", "1"});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(rows("FROM g"), "1");
+}
+
+}  // namespace pgweir::views
