@@ -344,7 +344,7 @@ Result<KnownTable*> DuckEngine::known_table(const model::Table& table) {
 // --- Batches ----------------------------------------------------------------------------------
 
 Status DuckEngine::apply(const model::Batch& batch) {
-  if (batch.from != state_.position.position) {
+  if (batch.from > state_.position.position || batch.to <= state_.position.position) {
     return error(Code::kInternal, "the batch does not follow the engine's position",
                  fmt::format("at {}, the batch begins after {}",
                              model::to_string(state_.position.position),

@@ -128,7 +128,8 @@ class Engine {
   // Takes the next batch: consolidates, updates mirrors, activity and views. Commits when the batch
   // ends a transaction; else the DuckDB transaction stays open for the next part. On an error
   // everything since the last commit is rolled back: apply again from position().
-  // Requires batch.from == the position after the last apply.
+  // Requires batch.from <= the position <= batch's first record: marks and the beginning of a
+  // snapshot move the position, but are no records.
   virtual Status apply(const model::Batch& batch) = 0;
 
   // A snapshot begins: forgets all mirrors, views and rows (a new epoch starts from nothing).
