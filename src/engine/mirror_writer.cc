@@ -129,41 +129,44 @@ Status MirrorWriter::create_temporary_tables() {
   return {};
 }
 
-// The staged keys, their old rows looked up, give both rows of an update; equal ones give none.
-// Parameter 1: how many old rows there must be.
+// The staged keys with their old rows give both rows of an update; equal ones give none.
+// (The condition on n is always true: a filter on the small side makes DuckDB push a Bloom filter of
+// its keys into the scan of the large one. The keys themselves are compared behind the join, for
+// the hash must be the only key of the join for that.)
 std::string MirrorWriter::changes_statement() const {
   const std::size_t count = layout_.columns.size();
-  std::string differs = "false";
+  std::string differs = "false", same_key = "true";
   for (std::size_t i = 0; i < count; ++i) {
-    if (!is_key(i))
+    const std::string name = quote_identifier(layout_.columns[i].name);
+    if (is_key(i)) {
+      same_key += fmt::format(" AND m.{} = s.c{}", name, i);
+    } else {
       differs += " OR " + differs_expression(layout_.columns[i].type, fmt::format("r.o{}", i),
                                              fmt::format("r.c{}", i));
+    }
   }
   const auto either = [](std::size_t i) {
     return fmt::format("CASE WHEN w.w < 0 THEN r.o{0} ELSE r.c{0} END, ", i);
   };
-  const auto staged = [](std::size_t i) { return fmt::format("c{}, ", i); };
-  const auto null = [](std::size_t) { return std::string("NULL, "); };
   const auto old_column = [&](std::size_t i) {
-    return fmt::format(", m.{} AS o{}", quote_identifier(layout_.columns[i].name), i);
+    return fmt::format("m.{} AS o{}, ", quote_identifier(layout_.columns[i].name), i);
   };
   const std::string missing = duck::quote_literal(fmt::format(
       "the mirror of {} lacks the row of a key that was changed", layout_.table.qualified_name()));
   return fmt::format(
-      "INSERT INTO {delta} WITH r AS MATERIALIZED (SELECT s.*{old_columns} FROM "
-      "(SELECT *, hash({keys}) AS h FROM {stage} WHERE had_old) AS s JOIN {content} AS m "
-      "ON m.{hash} = s.h{same_key}) "
-      "SELECT {either}r.h, w.w FROM r, (VALUES (-1), (1)) AS w(w) "
-      "WHERE (w.w < 0 OR r.has_new) AND (NOT r.has_new OR {differs}) "
-      "UNION ALL SELECT {staged}hash({keys}), 1 FROM {stage} WHERE NOT had_old "
-      "UNION ALL SELECT {nulls}CAST(error({missing}) AS UBIGINT), 0 "
-      "FROM (SELECT count(*) AS n FROM r) WHERE n <> $1",
+      "INSERT INTO {delta} SELECT {either}CASE WHEN r.had_old AND r.found IS NULL "
+      "THEN CAST(error({missing}) AS UBIGINT) ELSE r.h END, w.w "
+      "FROM (SELECT s.*, {old_columns}m.{hash} AS found FROM (SELECT *, hash({keys}) AS h, "
+      "CASE WHEN had_old THEN hash({keys}) END AS wanted FROM {stage} WHERE n >= 0) AS s "
+      "LEFT JOIN {content} AS m ON m.{hash} = s.wanted WHERE m.{hash} IS NULL OR ({same_key})) "
+      "AS r, (VALUES (-1), (1)) AS w(w) "
+      "WHERE CASE WHEN w.w < 0 THEN r.had_old ELSE r.has_new END "
+      "AND (r.found IS NULL OR NOT r.has_new OR {differs})",
       fmt::arg("delta", delta_), fmt::arg("old_columns", joined(count, "", old_column)),
       fmt::arg("keys", staged_keys()), fmt::arg("stage", stage_),
       fmt::arg("content", store_->content_name()), fmt::arg("hash", kHashColumn),
-      fmt::arg("same_key", same_key()), fmt::arg("either", joined(count, "", either)),
-      fmt::arg("differs", differs), fmt::arg("staged", joined(count, "", staged)),
-      fmt::arg("nulls", joined(count, "", null)), fmt::arg("missing", missing));
+      fmt::arg("same_key", same_key), fmt::arg("either", joined(count, "", either)),
+      fmt::arg("differs", differs), fmt::arg("missing", missing));
 }
 
 // "c0, c2": the key's columns in the stage table.
@@ -277,7 +280,7 @@ Status MirrorWriter::put_key_row(duck::Appender& out, const Cell* row, const mod
 // --- A batch ----------------------------------------------------------------------------------
 
 // Stages one row for each key, or for each copy of a row that comes or goes.
-Status MirrorWriter::stage_changes(const model::Batch& batch, std::int64_t& old_rows) {
+Status MirrorWriter::stage_changes(const model::Batch& batch, bool& looks_up) {
   duck::Appender& out = *stage_appender_;
   for (const NetChange& change : consolidator_.rows()) {
     if (layout_.identity.kind == MirrorKind::kKeyed) {
@@ -288,7 +291,7 @@ Status MirrorWriter::stage_changes(const model::Batch& batch, std::int64_t& old_
       out.append_bool(change.after != nullptr);
       out.append_int(0);
       TRY(out.end_row());
-      old_rows += change.had_old ? 1 : 0;
+      looks_up = looks_up || change.had_old;
       continue;
     }
     for (std::int32_t i = 0; i < std::abs(change.count); ++i) {
@@ -306,16 +309,15 @@ Result<std::uint64_t> MirrorWriter::make_delta(const model::Batch& batch) {
   TRY(clear_stage_->execute());
   TRY(clear_delta_->execute());
   if (consolidator_.has_unchanged_cells()) TRY(resolve_unchanged(batch));
-  std::int64_t old_rows = 0;
-  const Status staged = stage_changes(batch, old_rows);
+  bool looks_up = false;
+  const Status staged = stage_changes(batch, looks_up);
   if (!staged.ok()) {
     // A row was left half written.
     TRY_ASSIGN(stage_appender_, connection_.appender("temp", "main", stage_name_));
     return staged.error();
   }
   // Rows that are only new need no look at the old ones. After a truncate there are none.
-  duck::Statement& statement = old_rows > 0 ? *add_changes_ : *add_inserts_;
-  if (old_rows > 0) TRY(statement.bind(1, old_rows));
+  duck::Statement& statement = looks_up ? *add_changes_ : *add_inserts_;
   auto made = statement.execute();
   if (!made.ok()) return as_corruption(made.error());
   return made->rows_changed();

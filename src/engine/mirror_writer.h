@@ -78,7 +78,7 @@ class MirrorWriter {
   Status put_key_row(duck::Appender& out, const model::Cell* row, const model::Batch& batch);
   Error does_not_fit(Fit fit, std::size_t kept_index, const model::Cell* row,
                      const model::Cell* key_row, const model::Batch& batch) const;
-  Status stage_changes(const model::Batch& batch, std::int64_t& old_rows);
+  Status stage_changes(const model::Batch& batch, bool& looks_up);
   std::string staged_keys() const;
   std::string same_key() const;
   std::string key_text(const model::Cell* row) const;

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <map>
 
 namespace pgweir::engine {
@@ -67,6 +68,20 @@ Status check_spec(const StoreSpec& spec) {
   return {};
 }
 
+// The rows of one table are in three levels, told apart by kRunColumn: 0 is the recent level, in no
+// order; a run of a higher level was written in one go in the order of the hash, so that a row group
+// of it covers a narrow range of hashes. A step moves all rows of a range of hashes from one level
+// into the next, by writing that range of both anew.
+constexpr std::uint64_t kFirstMiddleRun = 1;
+constexpr std::uint64_t kFirstLargeRun = std::uint64_t{1} << 32;
+
+struct Level {
+  std::uint64_t first_run = 0;
+  std::uint64_t next_run = 0;   // of the runs written into it
+  std::uint64_t rows = 0;       // about: removals are counted off only now and then
+  std::uint64_t next_hash = 0;  // where the next step out of it begins
+};
+
 class ClusteredStore : public Store {
  public:
   ClusteredStore(duck::Connection& connection, StoreSpec spec, const StoreOptions& options,
@@ -102,19 +117,54 @@ class ClusteredStore : public Store {
                                removed.rows_changed(), expected));
     }
     TRY_ASSIGN(duck::Rows added, statements->add->execute());
+    recent_.rows += added.rows_changed();
+    added_ += added.rows_changed();
     return {};
   }
 
   Status load(const std::string& select) override {
-    TRY(connection_.execute(fmt::format("DELETE FROM {}", table_)));
-    return connection_.execute(fmt::format("INSERT INTO {} SELECT {}, {} AS h, 0 FROM ({}\n) AS t({}) ORDER BY h",
-                                           table_, column_list(spec_, ""), hash_expression(spec_, ""),
-                                           select, column_list(spec_, "")));
+    TRY(clear());
+    return connection_.execute(fmt::format(
+        "INSERT INTO {0} SELECT {1}, {2} AS h, {3} FROM ({4}\n) AS t({1}) ORDER BY h", table_,
+        column_list(spec_, ""), hash_expression(spec_, ""), large_.next_run++, select));
   }
 
-  Status clear() override { return connection_.execute(fmt::format("DELETE FROM {}", table_)); }
+  Status clear() override {
+    recent_.rows = middle_.rows = 0;
+    return connection_.execute(fmt::format("DELETE FROM {}", table_));
+  }
 
-  Status maintain() override { return {}; }
+  Status maintain() override {
+    // Rows without a key are never looked for.
+    if (spec_.key.empty()) return {};
+    // A small batch pays for one step at the most, a large one for more.
+    std::uint64_t steps_left = 1 + added_ / (options_.step_rows / 8);
+    added_ = 0;
+    for (; steps_left > 0 && middle_.rows > options_.middle_rows_max; --steps_left)
+      TRY(step(middle_, large_));
+    for (; steps_left > 0 && recent_.rows > options_.recent_rows_max; --steps_left)
+      TRY(step(recent_, middle_));
+    return {};
+  }
+
+  // What the levels hold, and which runs they have.
+  Status count_levels() {
+    for (Level* level : {&recent_, &middle_, &large_}) {
+      const std::uint64_t end = level == &recent_ ? kFirstMiddleRun
+                                : level == &middle_ ? kFirstLargeRun
+                                                    : ~std::uint64_t{0};
+      TRY_ASSIGN(duck::Rows rows,
+                 connection_.query(fmt::format(
+                     "SELECT count(*), coalesce(max({0}), 0)::BIGINT FROM {1} "
+                     "WHERE {0} >= {2}::UBIGINT AND {0} < {3}::UBIGINT",
+                     kRunColumn, table_, level->first_run, end)));
+      const duck::Chunk* chunk = rows.next();
+      level->rows = static_cast<std::uint64_t>(chunk->data<std::int64_t>(0)[0]);
+      level->next_run = std::max(
+          level->first_run, static_cast<std::uint64_t>(chunk->data<std::int64_t>(1)[0]) + 1);
+    }
+    return {};
+  }
 
   Result<std::uint64_t> row_count() override {
     TRY_ASSIGN(const std::int64_t count,
@@ -123,6 +173,37 @@ class ClusteredStore : public Store {
   }
 
  private:
+  // Moves a range of hashes from one level to the next.
+  Status step(Level& from, Level& to) {
+    const std::uint64_t rows = from.rows + to.rows;
+    const auto share = static_cast<long double>(options_.step_rows) / static_cast<long double>(rows);
+    const std::uint64_t first = from.next_hash;
+    constexpr std::uint64_t kLastHash = ~std::uint64_t{0};
+    const auto width = static_cast<std::uint64_t>(
+        std::min<long double>(share, 0.999L) * static_cast<long double>(kLastHash));
+    const std::uint64_t last = kLastHash - first < width ? kLastHash : first + width;
+    const std::uint64_t run = to.next_run++;
+    const std::string range =
+        fmt::format("{0} >= {1}::UBIGINT AND {0} <= {2}::UBIGINT", kHashColumn, first, last);
+    const std::uint64_t end = &to == &middle_ ? kFirstLargeRun : kLastHash;
+    TRY(connection_.execute(fmt::format(
+        "INSERT INTO {0} SELECT {1}, {2}, {3} FROM {0} WHERE {4} AND {5} >= {6}::UBIGINT "
+        "AND {5} < {7}::UBIGINT "
+        "ORDER BY {2}",
+        table_, column_list(spec_, ""), kHashColumn, run, range, kRunColumn, from.first_run, end)));
+    TRY_ASSIGN(const duck::Rows moved,
+               connection_.query(fmt::format("DELETE FROM {} WHERE {} AND {} >= {}::UBIGINT AND {} < {}::UBIGINT",
+                                             table_, range, kRunColumn, from.first_run, kRunColumn,
+                                             to.first_run)));
+    TRY(connection_.execute(fmt::format("DELETE FROM {} WHERE {} AND {} >= {}::UBIGINT AND {} < {}::UBIGINT", table_,
+                                        range, kRunColumn, to.first_run, kRunColumn, run)));
+    from.rows -= std::min(from.rows, moved.rows_changed());
+    to.rows += moved.rows_changed();
+    from.next_hash = last == kLastHash ? 0 : last + 1;
+    // Once around: time to count off what was removed in between.
+    return from.next_hash == 0 ? count_levels() : Status{};
+  }
+
   // Prepared once for each delta table.
   struct Statements {
     std::unique_ptr<duck::Statement> remove;
@@ -142,8 +223,9 @@ class ClusteredStore : public Store {
         "row_number() OVER (PARTITION BY d.n) AS place, d.copies FROM {0} AS s JOIN "
         "(SELECT *, row_number() OVER () AS n FROM (SELECT {1}, {3}, count(*) AS copies FROM {2} "
         "WHERE {4} < 0 GROUP BY ALL)) AS d ON {5}) WHERE place <= copies) AS gone "
-        "WHERE s.{3} = gone.h AND s.rowid = gone.rid",
-        table_, columns, delta, kHashColumn, kWeightColumn, same_row(spec_));
+        "WHERE s.{3} = gone.h AND {6}",
+        table_, columns, delta, kHashColumn, kWeightColumn, same_row(spec_),
+        beside_hash("s.rowid = gone.rid"));
   }
 
   Result<Statements*> statements_for(const std::string& delta) {
@@ -167,6 +249,10 @@ class ClusteredStore : public Store {
   const std::string table_;
   const std::string content_;
   std::map<std::string, Statements> statements_;
+  Level recent_{.first_run = 0, .next_run = 0};
+  Level middle_{.first_run = kFirstMiddleRun, .next_run = kFirstMiddleRun};
+  Level large_{.first_run = kFirstLargeRun, .next_run = kFirstLargeRun};
+  std::uint64_t added_ = 0;  // rows since the last maintain()
 };
 
 }  // namespace
@@ -190,8 +276,10 @@ Result<std::unique_ptr<Store>> Store::open(duck::Connection& connection, const S
       return error(Code::kCorruption, fmt::format("store {} has another shape", spec.name),
                    fmt::format("found {}; expected {}", found.rows[0][1].value_or(""), text));
     }
-    return std::unique_ptr<Store>(std::make_unique<ClusteredStore>(
-        connection, spec, options, std::stoll(found.rows[0][0].value_or("0"))));
+    auto store = std::make_unique<ClusteredStore>(connection, spec, options,
+                                                  std::stoll(found.rows[0][0].value_or("0")));
+    TRY(store->count_levels());
+    return std::unique_ptr<Store>(std::move(store));
   }
   TRY_ASSIGN(const std::int64_t id,
              connection.query_int(fmt::format("SELECT coalesce(max(id), 0) + 1 FROM {}",

@@ -43,7 +43,12 @@ struct StoreSpec {
 };
 
 struct StoreOptions {
-  std::uint64_t recent_rows_max = 200'000;  // unclustered rows before a part of the store is rewritten
+  // Rows that wait unclustered: every lookup reads them all. Above it parts of them move on.
+  std::uint64_t recent_rows_max = 128 * 1024;
+  // Rows in the level between them and the large one. The larger, the less often that is rewritten.
+  std::uint64_t middle_rows_max = 1024 * 1024;
+  // Rows that one step of maintain() rewrites.
+  std::uint64_t step_rows = 64 * 1024;
 };
 
 // The schema, in the database, of every physical table. Not for people.

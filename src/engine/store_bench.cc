@@ -1,6 +1,6 @@
 // What finding rows by key costs: docs/decisions/0001-finding-rows-by-key.md is made from this.
 //
-//   engine_bench [lookups ROWS...] | [growth ROWS]
+//   engine_bench [lookups ROWS...] | [growth ROWS BATCH] | [batches COUNT]
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "base/units.h"
+#include "engine/batch_builder.h"
 #include "engine/database.h"
+#include "engine/engine.h"
 #include "engine/store.h"
 
 namespace pgweir::engine {
@@ -190,15 +192,62 @@ void growth(std::int64_t rows, std::int64_t size) {
              format_size(std::filesystem::file_size(bench.directory + "/engine.duckdb")));
 }
 
+// What a small batch costs at the least: 25 changes over 3 tables, without views.
+void batches(int count) {
+  const std::string directory =
+      (std::filesystem::temp_directory_path() / "pgweir_bench_batches").string();
+  std::filesystem::remove_all(directory);
+  Logger logger(LogLevel::kWarning);
+  const auto all = [](const model::Table& table) {
+    std::vector<std::uint32_t> columns(table.columns.size());
+    for (std::uint32_t i = 0; i < columns.size(); ++i) columns[i] = i;
+    return std::optional(columns);
+  };
+  auto engine = Engine::open({.directory = directory, .memory_bytes = 256 * kMiB}, all, logger).value();
+  std::vector<std::shared_ptr<const model::Table>> tables;
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    model::Table table{.id = model::Oid{i + 1}, .schema = "public", .name = fmt::format("t{}", i),
+                       .columns = {int_column("id", true), int_column("n"), text_column("t")},
+                       .primary_key = {0}};
+    tables.push_back(std::make_shared<const model::Table>(table));
+  }
+  std::vector<double> times;
+  model::Position from;
+  for (int i = 0; i < count; ++i) {
+    BatchBuilder builder(from);
+    builder.begin(100 + 10 * static_cast<std::uint64_t>(i), model::Timestamp{1767225600000000 + i});
+    for (int change = 0; change < 25; ++change) {
+      const int id = i * 4 + change / 3;
+      const auto& table = tables[static_cast<std::size_t>(change) % 3];
+      if (change >= 12 && i == 0) continue;
+      if (change >= 12) builder.update(table, {}, {std::to_string((i - 1) * 4 + change / 3 % 4), std::to_string(i), "x"});
+      else builder.insert(table, {std::to_string(id), "1", "some text"});
+    }
+    builder.end();
+    const auto start = Clock::now();
+    check(engine->apply(builder.batch()));
+    times.push_back(milliseconds_since(start));
+    from = builder.batch().to;
+    if ((i + 1) % (count / 4) == 0) {
+      const std::vector<double> last(times.end() - count / 4, times.end());
+      fmt::print("batches of 25 over 3 tables, {} to {}: median {:.2f} ms, worst {:.1f} ms\n",
+                 i + 1 - count / 4, i + 1, median(last), worst(last));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace pgweir::engine
 
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   const std::string what = arguments.empty() ? "all" : arguments[0];
   if (what == "growth" || what == "all")
     pgweir::engine::growth(arguments.size() > 1 ? std::stoll(arguments[1]) : 5'000'000,
                            arguments.size() > 2 ? std::stoll(arguments[2]) : 10'000);
+  if (what == "batches" || what == "all")
+    pgweir::engine::batches(arguments.size() > 1 ? std::stoi(arguments[1]) : 4000);
   if (what == "lookups" || what == "all") {
     std::vector<std::string> rows(arguments.begin() + std::min<std::ptrdiff_t>(1, std::ssize(arguments)), arguments.end());
     if (rows.empty()) rows = {"200000", "20000000"};

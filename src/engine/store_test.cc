@@ -5,15 +5,18 @@
 
 #include <fmt/core.h>
 
+#include <map>
+#include <random>
+
 namespace pgweir::engine {
 
 class StoreTest : public testing::Test {
  protected:
-  void open(const StoreSpec& spec) {
+  void open(const StoreSpec& spec, const StoreOptions& options = {}) {
     ASSERT_TRUE(connection_->execute("CREATE TEMP TABLE IF NOT EXISTS delta (k INTEGER, v VARCHAR, "
                                      "pgweir_hash UBIGINT, pgweir_weight TINYINT)")
                     .ok());
-    auto store = Store::open(*connection_, spec);
+    auto store = Store::open(*connection_, spec, options);
     ASSERT_TRUE(store.ok()) << store.error().text();
     store_ = std::move(store).value();
   }
@@ -75,6 +78,41 @@ TEST_F(StoreTest, LoadReplacesEverything) {
   EXPECT_EQ(content(), "0=x 1=x 2=x");
   EXPECT_EQ(apply("(-1, 1, 'x')"), "0=x 2=x");
   EXPECT_EQ(store_->row_count().value(), 2u);
+}
+
+// Rows move from level to level while they come, change and go; nothing is lost or doubled.
+TEST_F(StoreTest, RewritingKeepsEveryRow) {
+  for (const bool unique : {true, false}) {
+    StoreSpec spec = unique ? keyed_ : bag_;
+    open(spec, {.recent_rows_max = 100, .middle_rows_max = 300, .step_rows = 64});
+    std::map<int, std::string> model;
+    std::mt19937 random(7);
+    for (int batch = 0; batch < 60; ++batch) {
+      std::map<int, std::string> changes;
+      std::string rows;
+      for (int i = 0; i < 40; ++i) {
+        const int key = static_cast<int>(random() % 2000);
+        if (!changes.emplace(key, "").second) continue;
+        const auto found = model.find(key);
+        if (found != model.end()) rows += fmt::format(", (-1, {}, '{}')", key, found->second);
+        if (found != model.end() && random() % 4 == 0) {
+          model.erase(found);
+          continue;
+        }
+        model[key] = fmt::format("v{}", batch);
+        rows += fmt::format(", (1, {}, '{}')", key, model[key]);
+      }
+      std::string expected;
+      for (const auto& [key, value] : model)
+        expected += fmt::format("{}{}={}", expected.empty() ? "" : " ", key, value);
+      ASSERT_EQ(apply(rows.substr(2)), expected) << "batch " << batch;
+      if (batch % 20 == 10) open(spec, {.recent_rows_max = 100, .middle_rows_max = 300, .step_rows = 64});
+    }
+    const auto levels = connection_->query_int(fmt::format(
+        "SELECT count(DISTINCT pgweir_run) FROM pgweir_internal.s{} WHERE pgweir_run >= 4294967296",
+        unique ? 1 : 2));
+    EXPECT_GT(levels.value(), 3);
+  }
 }
 
 TEST_F(StoreTest, ReopensWithTheSameShapeOnly) {
