@@ -116,8 +116,8 @@ void Snapshot::add_parts(std::shared_ptr<const model::Table> table, bool partiti
     if (first + step < pages)
       where +=
           fmt::format("{} ctid < '({},0)'::tid", where.empty() ? " WHERE" : " AND", first + step);
-    parts_.push_back({table, probe, "COPY (" + select + where + ") TO STDOUT",
-                      std::min(pages - first, step)});
+    parts_.push_back(
+        {table, probe, "COPY (" + select + where + ") TO STDOUT", std::min(pages - first, step)});
   }
 }
 

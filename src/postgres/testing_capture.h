@@ -1,0 +1,161 @@
+// For tests: what a source's changes look like after the whole way through slot, stream and
+// decoder, as text.
+//
+// Form:  one line a change: op, table, before image, after image; then "commit" a transaction.
+//        i public.t 1|a     u public.t key 1|- -> 2|~     d public.t old 1|a     t public.t
+//        null is NULL, ~ an unchanged value that was not sent, - a column outside the image.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "harness/cluster.h"
+#include "postgres/catalog.h"
+#include "postgres/connection.h"
+#include "postgres/pgoutput.h"
+#include "postgres/replication_stream.h"
+#include "postgres/setup.h"
+
+namespace pgweir::postgres::testing_capture {
+
+inline std::string render_row(const model::Batch& batch, std::uint32_t first,
+                              const model::Table& table) {
+  std::string out;
+  for (const model::Cell& cell : batch.row(first, table)) {
+    if (&cell != &batch.cells[first]) out += '|';
+    switch (cell.kind) {
+      case model::CellKind::kNull:
+        out += "null";
+        break;
+      case model::CellKind::kText:
+        out += cell.text();
+        break;
+      case model::CellKind::kUnchanged:
+        out += '~';
+        break;
+      case model::CellKind::kAbsent:
+        out += '-';
+        break;
+    }
+  }
+  return out;
+}
+
+inline std::string render(const model::Batch& batch) {
+  std::string out;
+  for (const model::Transaction& transaction : batch.transactions) {
+    for (std::uint32_t i = 0; i < transaction.change_count; ++i) {
+      const model::Change& change = batch.changes[transaction.first_change + i];
+      const model::Table& table = batch.table_of(change);
+      out += static_cast<char>(change.op);
+      out += " " + table.qualified_name();
+      if (change.before != model::kNoRow) {
+        out += change.before_image == model::BeforeImage::kFull ? " old " : " key ";
+        out += render_row(batch, change.before, table);
+        if (change.after != model::kNoRow) out += " ->";
+      }
+      if (change.after != model::kNoRow) out += " " + render_row(batch, change.after, table);
+      out += '\n';
+    }
+    if (transaction.ends) out += "commit\n";
+  }
+  return out;
+}
+
+// A database of its own in the shared cluster, with a slot and publications for all its tables.
+class Capture {
+ public:
+  explicit Capture(const std::string& set_up_sql, std::vector<std::string> exclude = {})
+      : cluster_(harness::shared_cluster()), database_(cluster_.create_database()) {
+    slot_ = "slot_" + database_;
+    cluster_.sql(set_up_sql, database_);
+    control_ =
+        std::make_unique<Connection>(Connection::open({.url = cluster_.url(database_)}).value());
+    const auto expanded =
+        expand_tables(*control_, std::vector<std::string>{"*.*"}, exclude).value();
+    publications_ = ensure_publications(*control_, "pub", expanded.tables).value();
+    (void)create_slot(*control_, {.name = slot_, .export_snapshot = false}).value();
+    start();
+  }
+  ~Capture() {
+    stream_.reset();
+    EXPECT_TRUE(drop_slot(*control_, slot_, Milliseconds(10'000)).ok());
+  }
+
+  // Runs the statements (each by itself unless they say BEGIN) and returns what came of them.
+  std::string changes(const std::string& sql) {
+    cluster_.sql(sql, database_);
+    return read();
+  }
+
+  // What came up to now.
+  std::string read() {
+    const model::Lsn end = current_lsn(*control_).value();
+    std::string out;
+    Gulp gulp;
+    model::Lsn seen{};
+    while (seen < end) {
+      const Status got = stream_->read(gulp, Microseconds(10'000), nullptr);
+      EXPECT_TRUE(got.ok()) << got.error().text();
+      if (!got.ok()) break;
+      auto arena = std::make_shared<std::string>(std::move(gulp.arena));
+      decoder_.keep_alive(arena);
+      for (const auto& message : gulp.messages) {
+        const Status fed =
+            decoder_.feed(std::string_view(*arena).substr(message.offset, message.size));
+        EXPECT_TRUE(fed.ok()) << fed.error().text();
+      }
+      seen = std::max(seen, gulp.keepalive_lsn);
+      if (gulp.empty()) {
+        EXPECT_TRUE(
+            stream_->send_feedback({}, {}, {}, ReplicationStream::Reply::kRequested, 0).ok());
+      }
+      out += render(decoder_.take());
+    }
+    return out;
+  }
+
+  // As after a crash of ours: the server sends again what was not confirmed.
+  void restart(const model::Position& after = {1, {}, 0}) {
+    stream_.reset();
+    decoder_ = PgoutputDecoder(after);
+    start();
+  }
+
+  const std::string& database() const { return database_; }
+  const std::string& slot() const { return slot_; }
+  Connection& control() { return *control_; }
+  PgoutputDecoder& decoder() { return decoder_; }
+  ReplicationStream& stream() { return *stream_; }
+  const Publications& publications() const { return publications_; }
+
+ private:
+  void start() {
+    for (int attempt = 0;; ++attempt) {
+      auto connection =
+          Connection::open({.url = cluster_.url(database_), .kind = ConnectionKind::kReplication});
+      auto stream = ReplicationStream::start(std::move(connection).value(),
+                                             {.slot = slot_, .publications = publications_.names});
+      // A walsender that was cut off needs a moment to notice.
+      if (!stream.ok() && sqlstate_of(stream.error()) == "55006" && attempt < 200) {
+        (void)io::wait_socket(-1, io::Interest::kNothing, Microseconds(20'000), nullptr);
+        continue;
+      }
+      stream_ = std::make_unique<ReplicationStream>(std::move(stream).value());
+      return;
+    }
+  }
+
+  harness::Cluster& cluster_;
+  std::string database_;
+  std::string slot_;
+  std::unique_ptr<Connection> control_;
+  Publications publications_;
+  std::unique_ptr<ReplicationStream> stream_;
+  PgoutputDecoder decoder_{model::Position{1, {}, 0}};
+};
+
+}  // namespace pgweir::postgres::testing_capture
