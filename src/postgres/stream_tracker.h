@@ -30,7 +30,7 @@ enum class MessageKind : char {
 class StreamTracker {
  public:
   StreamTracker() = default;
-  explicit StreamTracker(std::uint32_t epoch) : epoch_(epoch) {}
+  explicit StreamTracker(std::uint32_t epoch) : epoch_(epoch), position_{epoch, {}, 0} {}
 
   // Takes the next message and says what it was. kCorruption for one that does not fit here,
   // kUnsupported for the streaming and two-phase messages of later protocols.
