@@ -212,7 +212,7 @@ Status PgoutputDecoder::begin(std::string_view message) {
   NetworkReader in(message.substr(1));
   OpenTransaction transaction;
   transaction.commit_lsn = model::Lsn{in.read<std::uint64_t>()};
-  transaction.commit_time = model::Timestamp{in.read<std::int64_t>() + kPostgresEpochUs};
+  transaction.commit_time = from_wire_time(in.read<std::int64_t>());
   transaction.xid = model::Xid{in.read<std::uint32_t>()};
   TRY(check_end(message, in));
   if (open_) return damaged(message, 0, "the transaction before it has no commit");

@@ -30,6 +30,12 @@ namespace pgweir::postgres {
 // Microseconds between 1970-01-01 and 2000-01-01, where PostgreSQL's clock starts.
 inline constexpr std::int64_t kPostgresEpochUs = 946'684'800'000'000;
 
+// A time of the protocol as ours. Any bytes may come: out of range it wraps around.
+constexpr model::Timestamp from_wire_time(std::int64_t since_2000_us) {
+  return model::Timestamp{static_cast<std::int64_t>(static_cast<std::uint64_t>(since_2000_us) +
+                                                    std::uint64_t{kPostgresEpochUs})};
+}
+
 // The table that a Relation message describes. What the message leaves out is empty: type_name,
 // primary_key, not_null; base_type is `type` for built-in types, else text's OID.
 Result<model::Table> parse_relation(std::string_view message);

@@ -31,10 +31,6 @@ Microseconds steady_now() {
   return std::chrono::duration_cast<Microseconds>(SteadyClock::now().time_since_epoch());
 }
 
-model::Timestamp from_wire(std::int64_t since_2000_us) {
-  return model::Timestamp{since_2000_us + kPostgresEpochUs};
-}
-
 std::string start_command(const StreamOptions& options) {
   std::string names;
   for (const std::string& publication : options.publications)
@@ -210,7 +206,7 @@ Status ReplicationStream::take_message(std::string_view data, Gulp& gulp) {
   if (kind == 'w' && data.size() > kXLogDataHeader) [[likely]] {
     const auto start = model::Lsn{in.read<std::uint64_t>()};
     in.read<std::uint64_t>();
-    gulp.server_time = from_wire(in.read<std::int64_t>());
+    gulp.server_time = from_wire_time(in.read<std::int64_t>());
     const std::string_view message = data.substr(kXLogDataHeader);
     if (message.size() > options_.message_bytes_max) {
       return error(Code::kCorruption, "a message of the stream is too large",
@@ -224,7 +220,7 @@ Status ReplicationStream::take_message(std::string_view data, Gulp& gulp) {
   }
   if (kind == 'k') {
     const auto end = model::Lsn{in.read<std::uint64_t>()};
-    const auto time = from_wire(in.read<std::int64_t>());
+    const auto time = from_wire_time(in.read<std::int64_t>());
     const bool reply = in.read<std::uint8_t>() != 0;
     if (in.ok() && in.at_end()) {
       gulp.keepalive_lsn = std::max(gulp.keepalive_lsn, end);

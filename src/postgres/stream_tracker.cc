@@ -25,7 +25,7 @@ Status StreamTracker::begin(std::string_view message) {
   if (in_transaction_) return misfit(message, "the transaction before has no commit");
   in_transaction_ = true;
   commit_lsn_ = commit_lsn;
-  commit_time_ = model::Timestamp{time + kPostgresEpochUs};
+  commit_time_ = from_wire_time(time);
   xid_ = xid;
   sequence_ = 0;
   return {};
