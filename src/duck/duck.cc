@@ -354,7 +354,7 @@ Result<std::unique_ptr<Statement>> Connection::prepare(const std::string& sql) {
     duckdb_destroy_prepare(&statement);
     return failure;
   }
-  return std::unique_ptr<Statement>(new Statement(*this, statement));
+  return std::unique_ptr<Statement>(new Statement(statement));
 }
 
 Result<std::vector<ColumnInfo>> Connection::describe(const std::string& select) {

@@ -147,8 +147,7 @@ class Statement {
 
  private:
   friend class Connection;
-  Statement(Connection& connection, void* handle) : connection_(connection), handle_(handle) {}
-  Connection& connection_;
+  explicit Statement(void* handle) : handle_(handle) {}
   void* handle_;
 };
 
