@@ -1,7 +1,6 @@
 // Activity over time, and the tail of changes.
 #include <fmt/core.h>
 
-#include <array>
 #include <map>
 #include <tuple>
 
@@ -147,26 +146,22 @@ Response get_activity_heatmap(const ApiContext& api, const Request& request) {
   range->bucket = TimeBucket::kHour;
   const auto answer = api.backend.activity(*range);
   if (!answer.ok()) return error_response(answer.error());
-  std::array<std::array<ActivityBucket, 24>, 7> cells{};
+  std::vector<ActivityBucket> cells(7 * 24);  // from Monday 0:00
   for (const ActivityBucket& each : answer->buckets) {
     const TimeUs hours = (each.time >= 0 ? each.time : each.time - kHourUs + 1) / kHourUs;
     const TimeUs in_week = ((hours + 3 * 24) % (7 * 24) + 7 * 24) % (7 * 24);  // 1970: a Thursday
-    add_counts(
-        cells[static_cast<std::size_t>(in_week / 24)][static_cast<std::size_t>(in_week % 24)],
-        each);
+    add_counts(cells[static_cast<std::size_t>(in_week)], each);
   }
   JsonWriter json;
   json.begin_object();
   write_range(json, *range);
   json.key("cells").begin_array();
-  for (std::size_t day = 0; day < 7; ++day) {
-    for (std::size_t hour = 0; hour < 24; ++hour) {
-      if (cells[day][hour].changes == 0) continue;
-      json.begin_object().key("weekday").integer(std::uint64_t{day + 1});
-      json.key("hour").integer(std::uint64_t{hour});
-      write_counts(json, cells[day][hour]);
-      json.end_object();
-    }
+  for (std::size_t hour = 0; hour < cells.size(); ++hour) {
+    if (cells[hour].changes == 0) continue;
+    json.begin_object().key("weekday").integer(std::uint64_t{hour / 24 + 1});
+    json.key("hour").integer(std::uint64_t{hour % 24});
+    write_counts(json, cells[hour]);
+    json.end_object();
   }
   json.end_array().key("position");
   write_lsn(json, answer->position);
