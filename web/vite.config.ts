@@ -23,7 +23,11 @@ const contentPolicy: Plugin = {
 export default defineConfig({
   plugins: [contentPolicy],
   esbuild: { jsx: 'automatic', jsxImportSource: 'preact' },
-  build: { target: 'es2021', modulePreload: { polyfill: false } },
+  build: {
+    target: 'es2021',
+    modulePreload: { polyfill: false },
+    minify: 'terser',
+  },
   // `npm run dev` shows the sources of the page with the data of a pgweir that runs already.
   server: { proxy: { '/api': process.env['PGWEIR_URL'] ?? 'http://127.0.0.1:8088' } },
   test: { include: ['test/**/*.test.ts'], env: { TZ: 'Europe/Paris' } },

@@ -51,5 +51,8 @@ export async function axeFindings(page) {
   const { violations } = await page.evaluate(() => window.axe.run(document));
   return violations
     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    .map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => `${node.target} (${node.any.map((one) => one.message).join(' ')})`).join('; ')}`);
+    .map(
+      ({ id, help, nodes }) =>
+        `${id}: ${help}: ${nodes.map((node) => `${node.target} (${node.any.map((one) => one.message).join(' ')})`).join('; ')}`,
+    );
 }

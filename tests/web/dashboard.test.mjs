@@ -24,9 +24,13 @@ afterEach(async () => {
 });
 
 function psql(sql) {
-  const { status, stdout, stderr } = spawnSync('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', database, '-c', sql], {
-    encoding: 'utf8',
-  });
+  const { status, stdout, stderr } = spawnSync(
+    'psql',
+    ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', database, '-c', sql],
+    {
+      encoding: 'utf8',
+    },
+  );
   assert.equal(status, 0, stderr);
   return stdout.trim();
 }
@@ -36,7 +40,9 @@ function invite(count) {
   const first = Number(psql('SELECT coalesce(max(id), 0) + 1 FROM guests'));
   const stamp = Date.now().toString(36);
   const names = Array.from({ length: count }, (_, index) => `Guest ${stamp} ${index}`);
-  psql(`INSERT INTO guests VALUES ${names.map((name, index) => `(${first + index}, '${name}', ${index + 1})`).join()}`);
+  psql(
+    `INSERT INTO guests VALUES ${names.map((name, index) => `(${first + index}, '${name}', ${index + 1})`).join()}`,
+  );
   return names;
 }
 
@@ -72,7 +78,8 @@ test('a sum follows, and equals what PostgreSQL says', async () => {
   invite(3);
   const expected = psql("SELECT count(*) || ' ' || sum(seats) FROM guests");
   await page.waitForFunction(
-    (text) => [...document.querySelectorAll('.figures dd')].map((one) => one.innerText).join(' ') === text,
+    (text) =>
+      [...document.querySelectorAll('.figures dd')].map((one) => one.innerText).join(' ') === text,
     expected,
   );
 });
@@ -84,10 +91,14 @@ test('the numbers of the activity grow by exactly what was written', async () =>
   const was = Number(await total.getAttribute('data-value'));
   invite(5);
   await page.waitForFunction(
-    (value) => document.querySelector('[data-testid=activity-total]')?.dataset.value === String(value),
+    (value) =>
+      document.querySelector('[data-testid=activity-total]')?.dataset.value === String(value),
     was + 5,
   );
-  assert.equal(await page.locator('.totals tbody td').first().innerText(), (was + 5).toLocaleString('en-US'));
+  assert.equal(
+    await page.locator('.totals tbody td').first().innerText(),
+    (was + 5).toLocaleString('en-US'),
+  );
   await page.locator('.chart canvas').waitFor();
 });
 
@@ -97,7 +108,10 @@ test('the address opens the same view again', async () => {
   await page.getByText('24 h', { exact: true }).click();
   await page.getByRole('combobox', { name: 'Operation' }).selectOption('insert');
   await page.getByRole('combobox', { name: 'Table' }).selectOption('public.guests');
-  assert.equal(new URL(page.url()).search, '?page=activity&range=24h&table=public.guests&op=insert');
+  assert.equal(
+    new URL(page.url()).search,
+    '?page=activity&range=24h&table=public.guests&op=insert',
+  );
   await page.reload();
   await see('a bar for each hour');
   assert.equal(await page.getByRole('combobox', { name: 'Operation' }).inputValue(), 'insert');
@@ -113,7 +127,10 @@ test('changes are seen as they come', async () => {
   let shown = false;
   for (let attempt = 0; attempt < 20 && !shown; attempt += 1) {
     invite(1);
-    shown = await seen.waitFor({ timeout: 500 }).then(() => true, () => false);
+    shown = await seen.waitFor({ timeout: 500 }).then(
+      () => true,
+      () => false,
+    );
   }
   assert.ok(shown, 'no change was seen');
   assert.match(await seen.innerText(), /insert\s+public\.guests/);
@@ -123,7 +140,10 @@ test('tables and SQL answer what PostgreSQL answers', async () => {
   invite(2);
   const rows = psql('SELECT count(*) FROM guests');
   await page.goto(`${base}/?page=tables&table=public.guests`);
-  await page.locator('tr', { hasText: 'public.guests' }).locator('td', { hasText: new RegExp(`^${rows}$`) }).waitFor();
+  await page
+    .locator('tr', { hasText: 'public.guests' })
+    .locator('td', { hasText: new RegExp(`^${rows}$`) })
+    .waitFor();
   await see('integer');
 
   await page.getByRole('tab', { name: 'SQL' }).click();

@@ -4,7 +4,16 @@
 //   node tests/web/run.mjs PATH_TO_PGWEIR [TEST_FILE]
 
 import { spawn, spawnSync } from 'node:child_process';
-import { chownSync, existsSync, mkdtempSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  mkdtempSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -20,7 +29,10 @@ if (!program) {
 }
 
 function must(command, args, options = {}) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8', ...options });
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    encoding: 'utf8',
+    ...options,
+  });
   if (status !== 0) throw new Error(`${command}: ${error ?? stderr}`);
   return stdout.trim();
 }
@@ -37,12 +49,17 @@ function freePort() {
 /** PostgreSQL refuses to run as root; the user of its package can. */
 function serverUser() {
   if (process.getuid() !== 0) return {};
-  return { uid: Number(must('id', ['-u', 'postgres'])), gid: Number(must('id', ['-g', 'postgres'])) };
+  return {
+    uid: Number(must('id', ['-u', 'postgres'])),
+    gid: Number(must('id', ['-g', 'postgres'])),
+  };
 }
 
 function newestBin() {
   const versions = readdirSync('/usr/lib/postgresql').sort((a, b) => Number(b) - Number(a));
-  const bin = versions.map((one) => `/usr/lib/postgresql/${one}/bin`).find((one) => existsSync(`${one}/initdb`));
+  const bin = versions
+    .map((one) => `/usr/lib/postgresql/${one}/bin`)
+    .find((one) => existsSync(`${one}/initdb`));
   if (!bin) throw new Error('no PostgreSQL server is installed');
   return bin;
 }
@@ -52,7 +69,9 @@ async function until(what, done, process, log) {
   while (!(await done())) {
     const ended = process.exitCode !== null || process.signalCode !== null;
     if (ended || Date.now() > end) {
-      throw new Error(`${what} ${ended ? 'ended' : 'was not ready in time'}:\n${readFileSync(log, 'utf8')}`);
+      throw new Error(
+        `${what} ${ended ? 'ended' : 'was not ready in time'}:\n${readFileSync(log, 'utf8')}`,
+      );
     }
     await pause(50);
   }
@@ -74,16 +93,35 @@ async function startPostgres() {
   const bin = newestBin();
   const data = join(scratch, 'postgres');
   mkdirSync(data);
-  if (user.uid !== undefined) for (const folder of [scratch, data]) chownSync(folder, user.uid, user.gid);
-  must(`${bin}/initdb`, ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'], { cwd: '/', ...user });
+  if (user.uid !== undefined)
+    for (const folder of [scratch, data]) chownSync(folder, user.uid, user.gid);
+  must(
+    `${bin}/initdb`,
+    ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'],
+    { cwd: '/', ...user },
+  );
   const port = await freePort();
   const log = join(scratch, 'postgres.log');
-  const settings = { wal_level: 'logical', fsync: 'off', listen_addresses: '127.0.0.1', unix_socket_directories: scratch };
+  const settings = {
+    wal_level: 'logical',
+    fsync: 'off',
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: scratch,
+  };
   const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const output = openSync(log, 'a');
-  postgres = spawn(`${bin}/postgres`, ['-D', data, '-p', String(port), ...args], { cwd: '/', stdio: ['ignore', output, output], ...user });
+  postgres = spawn(`${bin}/postgres`, ['-D', data, '-p', String(port), ...args], {
+    cwd: '/',
+    stdio: ['ignore', output, output],
+    ...user,
+  });
   const pid = join(data, 'postmaster.pid');
-  await until('PostgreSQL', () => existsSync(pid) && readFileSync(pid, 'utf8').includes('ready'), postgres, log);
+  await until(
+    'PostgreSQL',
+    () => existsSync(pid) && readFileSync(pid, 'utf8').includes('ready'),
+    postgres,
+    log,
+  );
   return `postgresql://postgres@127.0.0.1:${port}/postgres`;
 }
 
@@ -91,8 +129,16 @@ async function startPgweir(database) {
   const port = await freePort();
   const log = join(scratch, 'pgweir.log');
   const output = openSync(log, 'a');
-  const env = { ...process.env, DATABASE_URL: database, PGWEIR_DATA: join(scratch, 'data'), PGWEIR_LISTEN: `127.0.0.1:${port}` };
-  pgweir = spawn(resolve(program), ['-c', here('fixture.yaml'), 'run'], { env, stdio: ['ignore', output, output] });
+  const env = {
+    ...process.env,
+    DATABASE_URL: database,
+    PGWEIR_DATA: join(scratch, 'data'),
+    PGWEIR_LISTEN: `127.0.0.1:${port}`,
+  };
+  pgweir = spawn(resolve(program), ['-c', here('fixture.yaml'), 'run'], {
+    env,
+    stdio: ['ignore', output, output],
+  });
   const url = `http://127.0.0.1:${port}`;
   const ready = async () => (await fetch(`${url}/readyz`).catch(() => ({ ok: false }))).ok;
   await until('pgweir', ready, pgweir, log);

@@ -19,7 +19,10 @@ if (!base || !out) {
 }
 const browser = await openBrowser();
 try {
-  const page = await openPage(browser, { dark: theme === 'dark', context: { viewport: { width: 1280, height: 860 } } });
+  const page = await openPage(browser, {
+    dark: theme === 'dark',
+    context: { viewport: { width: 1280, height: 860 } },
+  });
   await page.goto(new URL(path, base).href);
   await page.getByRole('heading', { level: 1 }).waitFor();
   await pause(kSettleMs);

@@ -11,7 +11,12 @@ import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const dist = fileURLToPath(new URL('../../web/dist', import.meta.url));
-const types = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
+const types = {
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.svg': 'image/svg+xml',
+};
 const kMinute = 60_000;
 const tableNames = ['public.accounts', 'public.transfers', 'public.entries'];
 const opShare = { insert: 0.5, update: 0.4, delete: 0.1 };
@@ -21,15 +26,18 @@ const started = Date.now() - 40 * 24 * 60 * kMinute;
 /** A number in [0, 1) that is the same for the same text. */
 function noise(text) {
   let hash = 2166136261;
-  for (let at = 0; at < text.length; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 16777619);
+  for (let at = 0; at < text.length; at += 1)
+    hash = Math.imul(hash ^ text.charCodeAt(at), 16777619);
   return ((hash >>> 0) % 10_000) / 10_000;
 }
 
-const position = () => `0/${(0x16b3748 + Math.floor((Date.now() - started) / 10) * 56).toString(16).toUpperCase().slice(-8)}`;
+const position = () =>
+  `0/${(0x16b3748 + Math.floor((Date.now() - started) / 10) * 56).toString(16).toUpperCase().slice(-8)}`;
 const iso = (ms) => new Date(ms).toISOString();
 
 function changesIn(table, op, minute) {
-  const wave = 1 + 0.6 * Math.sin((minute / 60 / 24) * 2 * Math.PI) + 0.5 * noise(`${table}${op}${minute}`);
+  const wave =
+    1 + 0.6 * Math.sin((minute / 60 / 24) * 2 * Math.PI) + 0.5 * noise(`${table}${op}${minute}`);
   const whole = Math.round(900 * wave * tableShare[table] * opShare[op]);
   const now = Date.now() / kMinute;
   return Math.floor(now) === minute ? Math.round(whole * (now % 1)) : whole;
@@ -50,11 +58,24 @@ function activity(query) {
           changes += changesIn(table, op, Math.floor(minute)) * Math.max(1, step / 60);
         }
         const time = iso(at * kMinute).replace('.000Z', 'Z');
-        buckets.push({ time, table, op, changes, bytes: changes * 118, transactions: Math.ceil(changes / 10) });
+        buckets.push({
+          time,
+          table,
+          op,
+          changes,
+          bytes: changes * 118,
+          transactions: Math.ceil(changes / 10),
+        });
       }
     }
   }
-  return { bucket: query.get('bucket'), from: query.get('from'), to: query.get('to'), buckets, position: position() };
+  return {
+    bucket: query.get('bucket'),
+    from: query.get('from'),
+    to: query.get('to'),
+    buckets,
+    position: position(),
+  };
 }
 
 const int = (name) => ({ name, type: 'BIGINT' });
@@ -90,7 +111,11 @@ const views = () => [
     strategy: 'delta',
     reason: 'A tumbling window over one table.',
     mode: 'append',
-    columns: [{ name: 'window_start', type: 'TIMESTAMP WITH TIME ZONE' }, int('transfers'), decimal('volume')],
+    columns: [
+      { name: 'window_start', type: 'TIMESTAMP WITH TIME ZONE' },
+      int('transfers'),
+      decimal('volume'),
+    ],
     rows: 720,
     state: 'live',
     error: null,
@@ -117,42 +142,79 @@ const views = () => [
     columns: [],
     rows: 0,
     state: 'failed',
-    error: 'views.wrong: line 1, column 8: column "account" does not exist; did you mean "account_id"?',
+    error:
+      'views.wrong: line 1, column 8: column "account" does not exist; did you mean "account_id"?',
     position: null,
   },
 ];
 
 function viewRows(name, query) {
   const view = views().find((one) => one.name === name);
-  if (!view) return [404, { error: { code: 'not_found', message: `There is no view ${name}.`, hint: 'GET /api/v1/views lists them.' } }];
+  if (!view)
+    return [
+      404,
+      {
+        error: {
+          code: 'not_found',
+          message: `There is no view ${name}.`,
+          hint: 'GET /api/v1/views lists them.',
+        },
+      },
+    ];
   const tick = Math.floor(Date.now() / 1000);
   let rows = [];
   if (name === 'total') rows = [['0.00', 400]];
-  if (name === 'richest') rows = Array.from({ length: 10 }, (_, id) => [id + 1, (9000 - id * 310.5).toFixed(2)]);
+  if (name === 'richest')
+    rows = Array.from({ length: 10 }, (_, id) => [id + 1, (9000 - id * 310.5).toFixed(2)]);
   if (name === 'balance') {
     rows = Array.from({ length: 400 }, (_, index) => {
       const turns = Math.floor((tick + index * 7) / 11);
-      return [index + 1, ((noise(`b${index} ${turns}`) - 0.5) * 20_000).toFixed(2), turns % 100_000];
+      return [
+        index + 1,
+        ((noise(`b${index} ${turns}`) - 0.5) * 20_000).toFixed(2),
+        turns % 100_000,
+      ];
     });
   }
   if (name === 'per_minute') {
     const now = Math.floor(Date.now() / kMinute);
     rows = Array.from({ length: 720 }, (_, index) => {
       const transfers = changesIn('public.transfers', 'insert', now - index);
-      return [iso((now - index) * kMinute).replace('.000Z', 'Z'), transfers, (transfers * 41.25).toFixed(2)];
+      return [
+        iso((now - index) * kMinute).replace('.000Z', 'Z'),
+        transfers,
+        (transfers * 41.25).toFixed(2),
+      ];
     });
   }
   const order = query.get('order');
   if (order) {
     const by = view.columns.findIndex((column) => column.name === order.replace(/^-/, ''));
-    if (by < 0) return [400, { error: { code: 'bad_request', message: `View ${name} has no column ${order}.`, hint: '' } }];
+    if (by < 0)
+      return [
+        400,
+        {
+          error: { code: 'bad_request', message: `View ${name} has no column ${order}.`, hint: '' },
+        },
+      ];
     const sign = order.startsWith('-') ? -1 : 1;
     const value = (cell) => (Number.isNaN(Number(cell)) ? cell : Number(cell));
-    rows.sort((a, b) => sign * (value(a[by]) < value(b[by]) ? -1 : value(a[by]) > value(b[by]) ? 1 : 0));
+    rows.sort(
+      (a, b) => sign * (value(a[by]) < value(b[by]) ? -1 : value(a[by]) > value(b[by]) ? 1 : 0),
+    );
   }
   const offset = Number(query.get('offset') ?? 0);
   const page = rows.slice(offset, offset + Number(query.get('limit') ?? 100));
-  return [200, { columns: view.columns, rows: page, position: position(), time: iso(Date.now()), total: rows.length }];
+  return [
+    200,
+    {
+      columns: view.columns,
+      rows: page,
+      position: position(),
+      time: iso(Date.now()),
+      total: rows.length,
+    },
+  ];
 }
 
 const column = (name, type, key) => (key ? { name, type, key } : { name, type });
@@ -164,22 +226,53 @@ function tables() {
       ...counts,
       schema: 'public',
       name: 'accounts',
-      columns: [column('id', 'bigint', true), column('owner', 'text'), column('opened_at', 'timestamp with time zone')],
-      rows: 400, bytes: 65_536, inserts: 400, updates: 182_331, deletes: 0, reads: 400, last_change: ago(800),
+      columns: [
+        column('id', 'bigint', true),
+        column('owner', 'text'),
+        column('opened_at', 'timestamp with time zone'),
+      ],
+      rows: 400,
+      bytes: 65_536,
+      inserts: 400,
+      updates: 182_331,
+      deletes: 0,
+      reads: 400,
+      last_change: ago(800),
     },
     {
       ...counts,
       schema: 'public',
       name: 'transfers',
-      columns: [column('id', 'uuid', true), column('amount', 'numeric(12,2)'), column('created_at', 'timestamp with time zone'), column('note', 'text')],
-      rows: 1_204_332, bytes: 88_604_672, inserts: 1_204_510, updates: 9_120, deletes: 178, reads: 0, last_change: ago(400),
+      columns: [
+        column('id', 'uuid', true),
+        column('amount', 'numeric(12,2)'),
+        column('created_at', 'timestamp with time zone'),
+        column('note', 'text'),
+      ],
+      rows: 1_204_332,
+      bytes: 88_604_672,
+      inserts: 1_204_510,
+      updates: 9_120,
+      deletes: 178,
+      reads: 0,
+      last_change: ago(400),
     },
     {
       ...counts,
       schema: 'public',
       name: 'entries',
-      columns: [column('transfer_id', 'uuid', true), column('account_id', 'bigint', true), column('amount', 'numeric(12,2)')],
-      rows: 2_408_664, bytes: 142_606_336, inserts: 2_409_020, updates: 0, deletes: 356, reads: 0, last_change: ago(400),
+      columns: [
+        column('transfer_id', 'uuid', true),
+        column('account_id', 'bigint', true),
+        column('amount', 'numeric(12,2)'),
+      ],
+      rows: 2_408_664,
+      bytes: 142_606_336,
+      inserts: 2_409_020,
+      updates: 0,
+      deletes: 356,
+      reads: 0,
+      last_change: ago(400),
     },
     {
       ...counts,
@@ -187,7 +280,13 @@ function tables() {
       schema: 'public',
       name: 'audit_log',
       columns: [column('at', 'timestamp with time zone'), column('what', 'jsonb')],
-      rows: null, bytes: null, inserts: 0, updates: 0, deletes: 0, reads: 0, last_change: null,
+      rows: null,
+      bytes: null,
+      inserts: 0,
+      updates: 0,
+      deletes: 0,
+      reads: 0,
+      last_change: null,
     },
   ];
 }
@@ -202,35 +301,95 @@ function status(scenario) {
     time: iso(Date.now()),
     version: '0.1.0',
     source: {
-      name: 'bank', database: 'bank', host: '127.0.0.1:5432', server_version: '15.20', slot: 'pgweir', publication: 'pgweir',
-      slot_active: true, retained_wal_bytes: 1_310_720, wal_status: 'reserved', received_lsn: lsn, confirmed_lsn: lsn,
-      server_lsn: lsn, last_commit_time: iso(Date.now() - 300), tables: 4,
+      name: 'bank',
+      database: 'bank',
+      host: '127.0.0.1:5432',
+      server_version: '15.20',
+      slot: 'pgweir',
+      publication: 'pgweir',
+      slot_active: true,
+      retained_wal_bytes: 1_310_720,
+      wal_status: 'reserved',
+      received_lsn: lsn,
+      confirmed_lsn: lsn,
+      server_lsn: lsn,
+      last_commit_time: iso(Date.now() - 300),
+      tables: 4,
       snapshot: { state: 'done', rows: 400, tables_done: 4, tables_total: 4 },
     },
-    log: { bytes: 431_226_880, segments: 7, oldest_time: iso(Date.now() - 5 * 3_600_000), first_lsn: '0/16B3748', last_lsn: lsn, free_disk_bytes: 81 * gib },
+    log: {
+      bytes: 431_226_880,
+      segments: 7,
+      oldest_time: iso(Date.now() - 5 * 3_600_000),
+      first_lsn: '0/16B3748',
+      last_lsn: lsn,
+      free_disk_bytes: 81 * gib,
+    },
     followers: [
-      { name: 'engine', kind: 'engine', state: 'following', position: lsn, lag_bytes: 0, lag_ms: Math.round(6 + 3 * wave), error: null },
-      { name: 'lake', kind: 'parquet', state: 'following', position: lsn, lag_bytes: 18_432, lag_ms: Math.round(420 + 250 * wave), error: null },
+      {
+        name: 'engine',
+        kind: 'engine',
+        state: 'following',
+        position: lsn,
+        lag_bytes: 0,
+        lag_ms: Math.round(6 + 3 * wave),
+        error: null,
+      },
+      {
+        name: 'lake',
+        kind: 'parquet',
+        state: 'following',
+        position: lsn,
+        lag_bytes: 18_432,
+        lag_ms: Math.round(420 + 250 * wave),
+        error: null,
+      },
     ],
-    rates: { changes_per_second: 1240 + 180 * wave + 60 * Math.random(), bytes_per_second: 151_000 + 20_000 * wave },
+    rates: {
+      changes_per_second: 1240 + 180 * wave + 60 * Math.random(),
+      bytes_per_second: 151_000 + 20_000 * wave,
+    },
   };
   if (scenario === 'empty') {
     now.source.last_commit_time = null;
-    now.log = { bytes: 0, segments: 0, oldest_time: null, first_lsn: null, last_lsn: null, free_disk_bytes: 81 * gib };
+    now.log = {
+      bytes: 0,
+      segments: 0,
+      oldest_time: null,
+      first_lsn: null,
+      last_lsn: null,
+      free_disk_bytes: 81 * gib,
+    };
     now.followers = [];
     now.rates = { changes_per_second: 0, bytes_per_second: 0 };
   }
   if (scenario === 'snapshot') {
     now.state = 'snapshotting';
     now.source.snapshot = { state: 'running', rows: 1_204_332, tables_done: 1, tables_total: 4 };
-    now.followers = now.followers.map((one) => ({ ...one, state: 'catching_up', lag_bytes: 84_000_000, lag_ms: 9_300 }));
+    now.followers = now.followers.map((one) => ({
+      ...one,
+      state: 'catching_up',
+      lag_bytes: 84_000_000,
+      lag_ms: 9_300,
+    }));
   }
   if (scenario === 'trouble') {
     now.source.retained_wal_bytes = 3.4 * gib;
     now.source.wal_status = 'unreserved';
     now.log.free_disk_bytes = 1.1 * gib;
-    Object.assign(now.followers[0], { state: 'catching_up', lag_ms: 95_000, lag_bytes: 212_000_000, position: '0/2A10F00' });
-    Object.assign(now.followers[1], { state: 'failed', lag_ms: 412_000, lag_bytes: 812_000_000, position: '0/1F00A28', error: 'cannot write lake/table=entries/date=2026-11-21: permission denied.' });
+    Object.assign(now.followers[0], {
+      state: 'catching_up',
+      lag_ms: 95_000,
+      lag_bytes: 212_000_000,
+      position: '0/2A10F00',
+    });
+    Object.assign(now.followers[1], {
+      state: 'failed',
+      lag_ms: 412_000,
+      lag_bytes: 812_000_000,
+      position: '0/1F00A28',
+      error: 'cannot write lake/table=entries/date=2026-11-21: permission denied.',
+    });
   }
   if (scenario === 'disk') {
     Object.assign(now, { state: 'waiting_for_disk', message: '' });
@@ -241,25 +400,67 @@ function status(scenario) {
 
 function sql(body) {
   if (/\bdrop\b|\bdelete\b|\binsert\b/i.test(body.sql)) {
-    return [400, { error: { code: 'read_only', message: 'Only SELECT is allowed here.', hint: 'Change the data in PostgreSQL; it arrives here by itself.' } }];
+    return [
+      400,
+      {
+        error: {
+          code: 'read_only',
+          message: 'Only SELECT is allowed here.',
+          hint: 'Change the data in PostgreSQL; it arrives here by itself.',
+        },
+      },
+    ];
   }
   if (/nonsense/i.test(body.sql)) {
-    return [400, { error: { code: 'sql_error', message: 'Catalog Error: Table with name nonsense does not exist!', hint: 'Did you mean "transfers"?' } }];
+    return [
+      400,
+      {
+        error: {
+          code: 'sql_error',
+          message: 'Catalog Error: Table with name nonsense does not exist!',
+          hint: 'Did you mean "transfers"?',
+        },
+      },
+    ];
   }
-  const rows = Array.from({ length: 40 }, (_, id) => [id + 1, id % 7 ? `owner ${id + 1}` : null, (noise(`s${id}`) * 900).toFixed(2), id % 2 === 0]);
-  const columns = [int('id'), { name: 'owner', type: 'VARCHAR' }, decimal('amount'), { name: 'active', type: 'BOOLEAN' }];
+  const rows = Array.from({ length: 40 }, (_, id) => [
+    id + 1,
+    id % 7 ? `owner ${id + 1}` : null,
+    (noise(`s${id}`) * 900).toFixed(2),
+    id % 2 === 0,
+  ]);
+  const columns = [
+    int('id'),
+    { name: 'owner', type: 'VARCHAR' },
+    decimal('amount'),
+    { name: 'active', type: 'BOOLEAN' },
+  ];
   return [200, { columns, rows, position: position(), elapsed_ms: 4.2, truncated: false }];
 }
 
-const snapshotError = { error: { code: 'snapshot_in_progress', message: 'The first snapshot is still running.', hint: 'Try again when it is done.' } };
-const serverError = { error: { code: 'internal', message: 'The engine did not answer within 5 s.', hint: 'Look at the messages of pgweir on stderr.' } };
+const snapshotError = {
+  error: {
+    code: 'snapshot_in_progress',
+    message: 'The first snapshot is still running.',
+    hint: 'Try again when it is done.',
+  },
+};
+const serverError = {
+  error: {
+    code: 'internal',
+    message: 'The engine did not answer within 5 s.',
+    hint: 'Look at the messages of pgweir on stderr.',
+  },
+};
 
 function answer(scenario, method, path, query, body) {
-  if (path === '/api/v1/status') return scenario === 'error' ? [500, serverError] : [200, status(scenario)];
+  if (path === '/api/v1/status')
+    return scenario === 'error' ? [500, serverError] : [200, status(scenario)];
   if (scenario === 'error') return [500, serverError];
   if (scenario === 'snapshot') return [503, snapshotError];
   const empty = scenario === 'empty';
-  if (path === '/api/v1/activity') return [200, empty ? { ...activity(query), buckets: [] } : activity(query)];
+  if (path === '/api/v1/activity')
+    return [200, empty ? { ...activity(query), buckets: [] } : activity(query)];
   if (path === '/api/v1/views') return [200, { views: empty ? [] : views() }];
   if (path === '/api/v1/tables') return [200, { tables: empty ? [] : tables() }];
   if (path === '/api/v1/sql' && method === 'POST') return sql(body);
@@ -274,7 +475,14 @@ function tail(response) {
     const id = Math.ceil(Math.random() * 400);
     const lsn = position();
     const after = { id, owner: `owner ${id}`, opened_at: iso(Date.now()) };
-    const change = { op: 'update', table: 'public.accounts', lsn, time: iso(Date.now()), before: { ...after, owner: 'nobody' }, after };
+    const change = {
+      op: 'update',
+      table: 'public.accounts',
+      lsn,
+      time: iso(Date.now()),
+      before: { ...after, owner: 'nobody' },
+      after,
+    };
     response.write(`id: ${lsn}\ndata: ${JSON.stringify(change)}\n\n`);
   }, 300);
   response.on('close', () => clearInterval(timer));
@@ -307,7 +515,11 @@ export async function startStandIn({ scenario = 'normal', port = 0 } = {}) {
     if (state.scenario === 'slow') return state.held.add(response);
     if (state.scenario === 'token' && request.headers.authorization !== 'Bearer secret') {
       response.writeHead(401, { 'Content-Type': 'application/json' });
-      return response.end(JSON.stringify({ error: { code: 'unauthorized', message: 'A token is needed.', hint: '' } }));
+      return response.end(
+        JSON.stringify({
+          error: { code: 'unauthorized', message: 'A token is needed.', hint: '' },
+        }),
+      );
     }
     if (pathname === '/api/v1/tail') return tail(response);
     const body = request.method === 'POST' ? await read(request) : {};
@@ -332,6 +544,9 @@ export async function startStandIn({ scenario = 'normal', port = 0 } = {}) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { url } = await startStandIn({ scenario: process.argv[2] ?? 'normal', port: Number(process.argv[3] ?? 0) });
+  const { url } = await startStandIn({
+    scenario: process.argv[2] ?? 'normal',
+    port: Number(process.argv[3] ?? 0),
+  });
   console.log(url);
 }

@@ -60,21 +60,30 @@ const everyState = [
   ['token', '/', 'This pgweir asks for a token'],
 ];
 
-for (const dark of [false, true]) {
-  for (const [path, text] of everyPage) {
-    test(`${path} is accessible in the ${dark ? 'dark' : 'light'} theme`, async () => {
-      await open(path, 'normal', { dark });
-      await see(text);
-      assert.deepEqual(await axeFindings(page), []);
-    });
+async function accessibleInBothThemes() {
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme });
+    await page.waitForFunction(
+      (theme) => document.documentElement.dataset.theme === theme,
+      colorScheme,
+    );
+    assert.deepEqual(await axeFindings(page), [], colorScheme);
   }
-  for (const [scenario, path, text] of everyState) {
-    test(`${path} says "${text}" in state ${scenario}, ${dark ? 'dark' : 'light'}`, async () => {
-      await open(path, scenario, { dark });
-      await see(text);
-      assert.deepEqual(await axeFindings(page), []);
-    });
-  }
+}
+
+for (const [path, text] of everyPage) {
+  test(`${path} is accessible, light and dark`, async () => {
+    await open(path);
+    await see(text);
+    await accessibleInBothThemes();
+  });
+}
+for (const [scenario, path, text] of everyState) {
+  test(`${path} says "${text}" in state ${scenario}, light and dark`, async () => {
+    await open(path, scenario);
+    await see(text);
+    await accessibleInBothThemes();
+  });
 }
 
 test('a page that waits shows a skeleton, and then its data', async () => {
@@ -94,28 +103,35 @@ test('an error offers to try again, and that works', async () => {
   await see('account_id');
 });
 
-for (const dark of [false, true]) {
-  test(`a server that is gone is said, old data stays grey, and the page comes back by itself, ${dark ? 'dark' : 'light'}`, async () => {
-    await open('/?page=views&view=total', 'normal', { dark });
-    await see('0.00');
-    await server.stop();
-    await page.getByTestId('disconnected').waitFor();
-    assert.match(await page.getByTestId('disconnected').innerText(), /No answer from pgweir since \d\d:\d\d:\d\d/);
-    assert.match(await page.getByTestId('disconnected').innerText(), /What you see is what was true at \d\d:\d\d:\d\d/);
-    assert.equal(await page.locator('main.stale').count(), 1);
-    await page.getByRole('tab', { name: 'Pipeline' }).click();
-    await see('Last known: Streaming');
-    await page.getByRole('tab', { name: 'Views' }).click();
-    await see('0.00');
-    await see('Disconnected');
-    assert.deepEqual(await axeFindings(page), []);
-    server = await startStandIn({ port: server.port });
-    await page.getByTestId('disconnected').waitFor({ state: 'detached' });
-    assert.equal(await page.locator('main.stale').count(), 0);
-    const was = await page.getByTestId('view-position').innerText();
-    await page.waitForFunction((text) => document.querySelector('[data-testid=view-position]').innerText !== text, was);
-  });
-}
+test('a server that is gone is said, old data stays grey, and the page comes back by itself', async () => {
+  await open('/?page=views&view=total');
+  await see('0.00');
+  await server.stop();
+  await page.getByTestId('disconnected').waitFor();
+  assert.match(
+    await page.getByTestId('disconnected').innerText(),
+    /No answer from pgweir since \d\d:\d\d:\d\d/,
+  );
+  assert.match(
+    await page.getByTestId('disconnected').innerText(),
+    /What you see is what was true at \d\d:\d\d:\d\d/,
+  );
+  assert.equal(await page.locator('main.stale').count(), 1);
+  await page.getByRole('tab', { name: 'Pipeline' }).click();
+  await see('Last known: Streaming');
+  await page.getByRole('tab', { name: 'Views' }).click();
+  await see('0.00');
+  await see('Disconnected');
+  await accessibleInBothThemes();
+  server = await startStandIn({ port: server.port });
+  await page.getByTestId('disconnected').waitFor({ state: 'detached' });
+  assert.equal(await page.locator('main.stale').count(), 0);
+  const was = await page.getByTestId('view-position').innerText();
+  await page.waitForFunction(
+    (text) => document.querySelector('[data-testid=view-position]').innerText !== text,
+    was,
+  );
+});
 
 test('the address holds every filter, and opens the same view again', async () => {
   await open('/');
@@ -125,10 +141,16 @@ test('the address holds every filter, and opens the same view again', async () =
   await page.getByRole('combobox', { name: 'Operation' }).selectOption('insert');
   await page.getByText('By table', { exact: true }).click();
   const address = new URL(page.url());
-  assert.equal(address.search, '?page=activity&range=24h&table=public.transfers&op=insert&by=table');
+  assert.equal(
+    address.search,
+    '?page=activity&range=24h&table=public.transfers&op=insert&by=table',
+  );
   await page.goto(page.url());
   await see('a bar for each hour');
-  assert.equal(await page.getByRole('combobox', { name: 'Table' }).inputValue(), 'public.transfers');
+  assert.equal(
+    await page.getByRole('combobox', { name: 'Table' }).inputValue(),
+    'public.transfers',
+  );
   assert.equal(await page.getByRole('combobox', { name: 'Operation' }).inputValue(), 'insert');
   assert.ok(await page.getByRole('radio', { name: '24 h' }).isChecked());
   const asked = server.requests.filter((path) => path.startsWith('/api/v1/activity?')).at(-1);
@@ -198,7 +220,11 @@ test('the chart reads its buckets to the arrow keys', async () => {
 test('cells that changed flash, and do not where the reader asked for less motion', async () => {
   await open('/?page=views&view=balance');
   await page.locator('td.flash').first().waitFor();
-  const name = () => page.locator('td.flash').first().evaluate((cell) => getComputedStyle(cell).animationName);
+  const name = () =>
+    page
+      .locator('td.flash')
+      .first()
+      .evaluate((cell) => getComputedStyle(cell).animationName);
   assert.equal(await name(), 'flash');
   await page.emulateMedia({ reducedMotion: 'reduce' });
   assert.equal(await name(), 'none');
@@ -254,8 +280,13 @@ test('no page is wider than a window of 400 pixels', async () => {
 
 test('the built page is at most 60 kB, gzipped', () => {
   const dist = new URL('../../web/dist/', import.meta.url);
-  const files = readdirSync(dist, { recursive: true }).filter((name) => /\.(html|js|css|svg)$/.test(name));
-  const size = files.reduce((sum, name) => sum + gzipSync(readFileSync(new URL(name, dist))).length, 0);
+  const files = readdirSync(dist, { recursive: true }).filter((name) =>
+    /\.(html|js|css|svg)$/.test(name),
+  );
+  const size = files.reduce(
+    (sum, name) => sum + gzipSync(readFileSync(new URL(name, dist))).length,
+    0,
+  );
   assert.ok(files.length >= 4 && size <= 60_000, `${size} bytes in ${files.length} files`);
 });
 
@@ -265,5 +296,8 @@ test('the page loads nothing from elsewhere', async () => {
   page.on('request', (request) => asked.push(request.url()));
   await page.goto(`${server.url}/?page=activity`);
   await see('Totals by table');
-  assert.deepEqual(asked.filter((url) => !url.startsWith(server.url) && !url.startsWith('data:')), []);
+  assert.deepEqual(
+    asked.filter((url) => !url.startsWith(server.url) && !url.startsWith('data:')),
+    [],
+  );
 });

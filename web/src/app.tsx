@@ -38,7 +38,9 @@ function Tabs(): JSX.Element {
   // One tab stop for all tabs; the arrow keys move between them.
   const key = (event: KeyboardEvent): void => {
     const at = kPages.indexOf(url.value.page);
-    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: kPages.length - 1 }[event.key];
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: kPages.length - 1 }[
+      event.key
+    ];
     if (to === undefined) return;
     event.preventDefault();
     const page = kPages[(to + kPages.length) % kPages.length] ?? 'pipeline';
@@ -65,8 +67,16 @@ function Tabs(): JSX.Element {
   );
 }
 
-const nextTheme: Readonly<Record<Theme, Theme>> = { system: 'light', light: 'dark', dark: 'system' };
-const themeWords: Readonly<Record<Theme, string>> = { system: 'as the system', light: 'light', dark: 'dark' };
+const nextTheme: Readonly<Record<Theme, Theme>> = {
+  system: 'light',
+  light: 'dark',
+  dark: 'system',
+};
+const themeWords: Readonly<Record<Theme, string>> = {
+  system: 'as the system',
+  light: 'light',
+  dark: 'dark',
+};
 const themeSigns: Readonly<Record<Theme, string>> = { system: '◐', light: '○', dark: '●' };
 
 function ThemeButton(): JSX.Element {
@@ -162,8 +172,8 @@ function TokenForm(): JSX.Element {
     >
       <h1>This pgweir asks for a token</h1>
       <p class="prose">
-        It is the one under “server: token” in its configuration. It is kept for this browser tab only, and can also be
-        given once in the address as “?token=…”.
+        It is the one under “server: token” in its configuration. It is kept for this browser tab
+        only, and can also be given once in the address as “?token=…”.
       </p>
       <label class="field">
         <span>Token</span>

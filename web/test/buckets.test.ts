@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { chooseBucket, customRange, kMaxSeries, presetRange, stackBuckets, tableTotals } from '../src/lib/buckets';
+import {
+  chooseBucket,
+  customRange,
+  kMaxSeries,
+  presetRange,
+  stackBuckets,
+  tableTotals,
+} from '../src/lib/buckets';
 import type { Range } from '../src/lib/buckets';
 import type { ActivityBucket } from '../src/lib/types';
 
@@ -38,8 +45,14 @@ describe('a custom range', () => {
   it.each([
     ['', '', 'Choose a start and an end.'],
     ['2026-11-21T14:00:00Z', '2026-11-21T14:00:00Z', 'The end must be after the start.'],
-    ['1990-01-01T00:00:00Z', '2026-11-21T14:00:00Z', 'That is more than ten years. Choose a shorter range.'],
-  ])('from "%s" to "%s" is refused', (from, to, problem) => expect(customRange(from, to)).toEqual({ problem }));
+    [
+      '1990-01-01T00:00:00Z',
+      '2026-11-21T14:00:00Z',
+      'That is more than ten years. Choose a shorter range.',
+    ],
+  ])('from "%s" to "%s" is refused', (from, to, problem) =>
+    expect(customRange(from, to)).toEqual({ problem }),
+  );
   it.each([
     [4 * 3600e3, 'minute'],
     [4 * 3600e3 + 1, 'hour'],
@@ -49,7 +62,11 @@ describe('a custom range', () => {
 });
 
 describe('stacking', () => {
-  const range: Range = { from: at('2026-11-21T14:00:00Z'), to: at('2026-11-21T14:03:00Z'), bucket: 'minute' };
+  const range: Range = {
+    from: at('2026-11-21T14:00:00Z'),
+    to: at('2026-11-21T14:03:00Z'),
+    bucket: 'minute',
+  };
   const rows = [
     bucket('2026-11-21T14:02:00Z', 'public.b', 'delete', 4),
     bucket('2026-11-21T14:00:00Z', 'public.a', 'insert', 1),
@@ -60,7 +77,11 @@ describe('stacking', () => {
   ];
   it('adds up by operation, fills gaps with 0 and leaves out what is outside', () => {
     const { times, series } = stackBuckets(rows, range, 'op', 'changes');
-    expect(times.map((ms) => new Date(ms).toISOString().slice(11, 16))).toEqual(['14:00', '14:01', '14:02']);
+    expect(times.map((ms) => new Date(ms).toISOString().slice(11, 16))).toEqual([
+      '14:00',
+      '14:01',
+      '14:02',
+    ]);
     expect(series).toEqual([
       { key: 'insert', values: [3, 0, 0], total: 3 },
       { key: 'delete', values: [0, 0, 4], total: 4 },
@@ -92,10 +113,12 @@ describe('totals', () => {
   ];
   it('are by table, the busiest first, with their sum', () => {
     const { tables, sum } = tableTotals(rows, { table: '', op: '' });
-    expect(tables.map((one) => [one.table, one.insert, one.delete, one.read, one.changes])).toEqual([
-      ['public.b', 0, 0, 9, 9],
-      ['public.a', 3, 1, 0, 4],
-    ]);
+    expect(tables.map((one) => [one.table, one.insert, one.delete, one.read, one.changes])).toEqual(
+      [
+        ['public.b', 0, 0, 9, 9],
+        ['public.a', 3, 1, 0, 4],
+      ],
+    );
     expect(sum).toMatchObject({ changes: 13, bytes: 130 });
   });
   it('obey both filters', () => {

@@ -2,7 +2,11 @@ import { describe, expect, it } from 'vitest';
 import * as format from '../src/lib/format';
 import { earliestLsn, parseLsn } from '../src/lib/lsn';
 
-function table<T extends unknown[]>(name: string, shown: (...input: T) => string, cases: [T, string][]): void {
+function table<T extends unknown[]>(
+  name: string,
+  shown: (...input: T) => string,
+  cases: [T, string][],
+): void {
   describe(name, () => {
     it.each(cases)('%j is "%s"', (input, text) => expect(shown(...input)).toBe(text));
   });
@@ -96,10 +100,16 @@ table('cell', format.cell, [
 ]);
 
 describe('types', () => {
-  it.each(['BIGINT', 'decimal(18,2)', 'UINTEGER', 'HUGEINT', 'double', 'DOUBLE PRECISION', 'numeric', 'float4'])(
-    '%s is a number',
-    (type) => expect(format.isNumericType(type)).toBe(true),
-  );
+  it.each([
+    'BIGINT',
+    'decimal(18,2)',
+    'UINTEGER',
+    'HUGEINT',
+    'double',
+    'DOUBLE PRECISION',
+    'numeric',
+    'float4',
+  ])('%s is a number', (type) => expect(format.isNumericType(type)).toBe(true));
   it.each(['VARCHAR', 'BIGINT[]', 'INTERVAL', 'point', 'TIMESTAMP'])('%s is no number', (type) =>
     expect(format.isNumericType(type)).toBe(false),
   );

@@ -6,11 +6,31 @@ const base: Status = {
   state: 'streaming',
   message: '',
   time: '2026-11-21T13:03:21Z',
-  source: { name: 'bank', slot: 'pgweir', slot_active: true, wal_status: 'reserved', retained_wal_bytes: 0 },
+  source: {
+    name: 'bank',
+    slot: 'pgweir',
+    slot_active: true,
+    wal_status: 'reserved',
+    retained_wal_bytes: 0,
+  },
   log: { last_lsn: '0/16B3748', free_disk_bytes: 50_000_000_000 },
   followers: [
-    { name: 'engine', kind: 'engine', state: 'following', position: '0/16B3748', lag_bytes: 0, lag_ms: 3 },
-    { name: 'lake', kind: 'parquet', state: 'following', position: '0/16B3000', lag_bytes: 1864, lag_ms: 900 },
+    {
+      name: 'engine',
+      kind: 'engine',
+      state: 'following',
+      position: '0/16B3748',
+      lag_bytes: 0,
+      lag_ms: 3,
+    },
+    {
+      name: 'lake',
+      kind: 'parquet',
+      state: 'following',
+      position: '0/16B3000',
+      lag_bytes: 1864,
+      lag_ms: 900,
+    },
   ],
 };
 const failedView = { name: 'wrong', state: 'failed', error: 'no column x' } as View;
@@ -30,19 +50,64 @@ describe('the headline', () => {
   });
 
   it.each<[string, Status, string, string]>([
-    ['a follower behind', engine({ lag_ms: 12_000, lag_bytes: 3_565_158 }), 'warn', 'Streaming. engine is 12 s behind.'],
-    ['a failed follower', engine({ state: 'failed', lag_ms: null }), 'bad', 'Streaming, but engine has stopped.'],
+    [
+      'a follower behind',
+      engine({ lag_ms: 12_000, lag_bytes: 3_565_158 }),
+      'warn',
+      'Streaming. engine is 12 s behind.',
+    ],
+    [
+      'a failed follower',
+      engine({ state: 'failed', lag_ms: null }),
+      'bad',
+      'Streaming, but engine has stopped.',
+    ],
     ['no follower', { ...base, followers: [] }, 'good', 'Streaming. Everything is up to date.'],
-    ['a snapshot', { ...base, state: 'snapshotting', source: { ...base.source, snapshot: { state: 'running', rows: 5, tables_done: 1, tables_total: 2 } } }, 'busy', 'Reading the tables for the first time.'],
-    ['a full disk', { ...base, state: 'waiting_for_disk' }, 'bad', 'Waiting for disk space. Nothing is lost.'],
-    ['a lost source', { ...base, state: 'reconnecting' }, 'warn', 'PostgreSQL does not answer. Trying again.'],
-    ['a failure', { ...base, state: 'failed', message: 'slot ahead of the log' }, 'bad', 'Stopped by an error.'],
+    [
+      'a snapshot',
+      {
+        ...base,
+        state: 'snapshotting',
+        source: {
+          ...base.source,
+          snapshot: { state: 'running', rows: 5, tables_done: 1, tables_total: 2 },
+        },
+      },
+      'busy',
+      'Reading the tables for the first time.',
+    ],
+    [
+      'a full disk',
+      { ...base, state: 'waiting_for_disk' },
+      'bad',
+      'Waiting for disk space. Nothing is lost.',
+    ],
+    [
+      'a lost source',
+      { ...base, state: 'reconnecting' },
+      'warn',
+      'PostgreSQL does not answer. Trying again.',
+    ],
+    [
+      'a failure',
+      { ...base, state: 'failed', message: 'slot ahead of the log' },
+      'bad',
+      'Stopped by an error.',
+    ],
     ['a state of a newer server', { ...base, state: 'resting' }, 'idle', 'State: resting.'],
-    ['the least that a server may say', { state: 'streaming', time: base.time, source: { name: 'bank' } }, 'good', 'Streaming. Everything is up to date.'],
+    [
+      'the least that a server may say',
+      { state: 'streaming', time: base.time, source: { name: 'bank' } },
+      'good',
+      'Streaming. Everything is up to date.',
+    ],
   ])('of %s', (_, status, tone, title) => expect(headline(status)).toMatchObject({ tone, title }));
 
   it('does not say that all is well when a view failed', () => {
-    expect(headline(base, [failedView])).toMatchObject({ tone: 'bad', title: 'Streaming, but 1 view failed.' });
+    expect(headline(base, [failedView])).toMatchObject({
+      tone: 'bad',
+      title: 'Streaming, but 1 view failed.',
+    });
   });
 });
 
@@ -50,17 +115,51 @@ describe('problems', () => {
   it('are none when all is well', () => expect(problems(base)).toEqual([]));
 
   it.each<[string, Status, RegExp]>([
-    ['a failed follower', engine({ state: 'failed', error: 'disk gone' }), /^engine failed at 0\/16B3748. disk gone$/],
+    [
+      'a failed follower',
+      engine({ state: 'failed', error: 'disk gone' }),
+      /^engine failed at 0\/16B3748. disk gone$/,
+    ],
     ['a lost follower', engine({ state: 'lost' }), /^engine is lost/],
     ['a stopped follower', engine({ state: 'stopped' }), /^engine is stopped/],
-    ['a follower far behind', engine({ lag_ms: 95_000, lag_bytes: 1024 }), /^engine is 1 min 35 s \(1 KiB\) behind/],
+    [
+      'a follower far behind',
+      engine({ lag_ms: 95_000, lag_bytes: 1024 }),
+      /^engine is 1 min 35 s \(1 KiB\) behind/,
+    ],
     ['a lost slot', { ...base, source: { ...base.source, wal_status: 'lost' } }, /has removed WAL/],
-    ['a slot in danger', { ...base, source: { ...base.source, wal_status: 'unreserved' } }, /may remove WAL/],
-    ['much WAL', { ...base, source: { ...base.source, retained_wal_bytes: '5368709120' } }, /keeps 5 GiB of WAL/],
-    ['a slot that nobody reads', { ...base, source: { ...base.source, slot_active: false } }, /Nobody reads slot pgweir/],
+    [
+      'a slot in danger',
+      { ...base, source: { ...base.source, wal_status: 'unreserved' } },
+      /may remove WAL/,
+    ],
+    [
+      'much WAL',
+      { ...base, source: { ...base.source, retained_wal_bytes: '5368709120' } },
+      /keeps 5 GiB of WAL/,
+    ],
+    [
+      'a slot that nobody reads',
+      { ...base, source: { ...base.source, slot_active: false } },
+      /Nobody reads slot pgweir/,
+    ],
     ['little disk', { ...base, log: { free_disk_bytes: 1024 ** 3 } }, /Only 1 GiB are free/],
     ['a full disk', { ...base, state: 'waiting_for_disk' }, /disk of the data folder is full/],
-    ['a finding', { ...base, findings: [{ severity: 'warning', subject: 'table public.visits', message: 'has no primary key', hint: 'add one' }] }, /^table public.visits: has no primary key$/],
+    [
+      'a finding',
+      {
+        ...base,
+        findings: [
+          {
+            severity: 'warning',
+            subject: 'table public.visits',
+            message: 'has no primary key',
+            hint: 'add one',
+          },
+        ],
+      },
+      /^table public.visits: has no primary key$/,
+    ],
   ])('name %s and say what to do', (_, status, what) => {
     const found = problems(status);
     expect(found).toHaveLength(1);
@@ -71,7 +170,10 @@ describe('problems', () => {
   it('have the worst first, and leave notes out', () => {
     const status = {
       ...engine({ lag_ms: 95_000 }),
-      findings: [{ severity: 'note', message: 'fine' }, { severity: 'error', message: 'bad' }],
+      findings: [
+        { severity: 'note', message: 'fine' },
+        { severity: 'error', message: 'bad' },
+      ],
     };
     expect(problems(status, [failedView]).map((one) => one.tone)).toEqual(['bad', 'bad', 'warn']);
   });

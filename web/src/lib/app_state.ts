@@ -26,7 +26,8 @@ addEventListener('popstate', () => {
 /** A click on a link of ours changes the page in place; other clicks are the browser's. */
 export function follow(change: Partial<UrlState>): (event: MouseEvent) => void {
   return (event) => {
-    if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey)
+      return;
     event.preventDefault();
     go(change);
   };

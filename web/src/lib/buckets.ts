@@ -70,6 +70,9 @@ export interface Series {
   total: number;
 }
 
+export const seriesTotal = (values: readonly (number | null)[]): number =>
+  values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
+
 export interface Stack {
   /** Start of each bucket, in milliseconds, none missing. */
   times: number[];
@@ -97,7 +100,8 @@ export function stackBuckets(
     if (index < 0 || index >= length) continue;
     const key = row[by];
     let series = found.get(key);
-    if (!series) found.set(key, (series = { key, values: new Array<number>(length).fill(0), total: 0 }));
+    if (!series)
+      found.set(key, (series = { key, values: new Array<number>(length).fill(0), total: 0 }));
     const value = toNumber(row[measure]) ?? 0;
     series.values[index] = (series.values[index] ?? 0) + value;
     series.total += value;
@@ -116,9 +120,15 @@ function orderOps(found: ReadonlyMap<string, Series>): Series[] {
 function largestFirst(found: ReadonlyMap<string, Series>, length: number): Series[] {
   const sorted = [...found.values()].sort((a, b) => b.total - a.total || (a.key < b.key ? -1 : 1));
   if (sorted.length <= kMaxSeries) return sorted;
-  const other: Series = { key: 'other tables', values: new Array<number>(length).fill(0), total: 0 };
+  const other: Series = {
+    key: 'other tables',
+    values: new Array<number>(length).fill(0),
+    total: 0,
+  };
   for (const series of sorted.slice(kMaxSeries)) {
-    series.values.forEach((value, index) => (other.values[index] = (other.values[index] ?? 0) + value));
+    series.values.forEach(
+      (value, index) => (other.values[index] = (other.values[index] ?? 0) + value),
+    );
     other.total += series.total;
   }
   return [...sorted.slice(0, kMaxSeries), other];
@@ -149,11 +159,13 @@ export function tableTotals(
   const found = new Map<string, TableTotals>();
   const sum = noTotals('All tables');
   for (const row of rows) {
-    if ((filter.table && row.table !== filter.table) || (filter.op && row.op !== filter.op)) continue;
+    if ((filter.table && row.table !== filter.table) || (filter.op && row.op !== filter.op))
+      continue;
     let totals = found.get(row.table);
     if (!totals) found.set(row.table, (totals = noTotals(row.table)));
     for (const into of [totals, sum]) {
-      if ((kOps as readonly string[]).includes(row.op)) into[row.op as Op] += toNumber(row.changes) ?? 0;
+      if ((kOps as readonly string[]).includes(row.op))
+        into[row.op as Op] += toNumber(row.changes) ?? 0;
       into.changes += toNumber(row.changes) ?? 0;
       into.bytes += toNumber(row.bytes) ?? 0;
     }

@@ -131,13 +131,16 @@ export async function call<T>(path: string, options: CallOptions = {}): Promise<
   }
 }
 
-/** Events of one stream until it ends or the caller gives up. */
+/** Events of one stream, those behind `last_id` if given, until it ends or the caller gives up. */
 export async function listen(
   path: string,
   stop: AbortSignal,
+  last_id: string,
   take: (events: ServerEvent[]) => void,
 ): Promise<void> {
-  const response = await request(path, { signal: stop, headers: { Accept: 'text/event-stream' } });
+  const headers: Record<string, string> = { Accept: 'text/event-stream' };
+  if (last_id) headers['Last-Event-ID'] = last_id;
+  const response = await request(path, { signal: stop, headers });
   if (!response.ok || !response.body) throw await failure(response);
   const reader = response.body.getReader();
   const text = new TextDecoder();

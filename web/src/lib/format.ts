@@ -58,7 +58,7 @@ export function rate(value: number | null | undefined): string {
   return value < 0.1 ? '< 0.1' : value.toFixed(1).replace(/\.0$/, '');
 }
 
-/** Milliseconds in the two largest units: "340 ms", "12 s", "3 min 20 s", "2 h 5 min", "3 d 4 h". */
+/** Milliseconds in the two largest units: "340 ms", "12 s", "3 min 20 s", "3 d 4 h". */
 export function duration(value: Count): string {
   const ms = toNumber(value);
   if (ms === null) return kUnknown;
@@ -132,7 +132,8 @@ export function cell(value: Cell | undefined): string {
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
-const numericType = /^(u?(tiny|small|big|huge)int|u?int(eger)?\d*|float\d*|double|real|decimal|numeric)\b/i;
+const numericType =
+  /^(u?(tiny|small|big|huge)int|u?int(eger)?\d*|float\d*|double|real|decimal|numeric)\b/i;
 const timeType = /^(timestamp|date\b|datetime)/i;
 
 export const isNumericType = (type: string): boolean =>

@@ -38,7 +38,11 @@ interface Held<T> {
  * stays the same the old data is kept until the new one is there, as in paging; when it changes
  * the data starts from what `path` answered last, or from nothing. Hidden tabs and a lost connection load nothing until they are back.
  */
-export function usePoll<T>(subject: string, path: string | null, every_ms: number | null): Polled<T> {
+export function usePoll<T>(
+  subject: string,
+  path: string | null,
+  every_ms: number | null,
+): Polled<T> {
   const [held, setHeld] = useState<Held<T>>({ subject, data: recall<T>(path), error: null });
   const [turn, setTurn] = useState(0);
   const back = reconnects.value;
@@ -49,7 +53,9 @@ export function usePoll<T>(subject: string, path: string | null, every_ms: numbe
     const abort = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const set = (change: (old: Held<T>) => Held<T>): void => {
-      setHeld((old) => change(old.subject === subject ? old : { subject, data: recall<T>(path), error: null }));
+      setHeld((old) =>
+        change(old.subject === subject ? old : { subject, data: recall<T>(path), error: null }),
+      );
     };
     const load = async (): Promise<void> => {
       if (busy.current || document.hidden || lostAt.value !== null) return;

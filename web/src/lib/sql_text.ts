@@ -46,7 +46,8 @@ export function sqlPieces(sql: string): Piece[] {
 export const sqlName = (name: string): string =>
   /^[a-z_][a-z0-9_]*$/.test(name) && !keywords.has(name) ? name : `"${name.replace(/"/g, '""')}"`;
 
-const csvCell = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text);
+const csvCell = (text: string): string =>
+  /[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
 
 /** RFC 4180; NULL is an empty field. */
 export function toCsv(columns: readonly Column[], rows: readonly (readonly Cell[])[]): string {

@@ -73,7 +73,12 @@ function streaming(status: Status, views: readonly View[]): Headline {
     const short = `${plural(failed, 'view')} failed`;
     return { tone: 'bad', short, title: `Streaming, but ${short}.`, detail };
   }
-  return { tone: 'good', short: 'Up to date', title: 'Streaming. Everything is up to date.', detail };
+  return {
+    tone: 'good',
+    short: 'Up to date',
+    title: 'Streaming. Everything is up to date.',
+    detail,
+  };
 }
 
 function snapshotting(status: Status): Headline {
@@ -119,7 +124,12 @@ export function headline(status: Status, views: readonly View[] = []): Headline 
     case 'failed':
       return { tone: 'bad', short: 'Failed', title: 'Stopped by an error.', detail: message || as };
     default:
-      return { tone: 'idle', short: status.state, title: `State: ${status.state}.`, detail: message };
+      return {
+        tone: 'idle',
+        short: status.state,
+        title: `State: ${status.state}.`,
+        detail: message,
+      };
   }
 }
 
@@ -209,7 +219,10 @@ export function problems(status: Status, views: readonly View[] = []): Problem[]
     found.push({
       tone: 'warn',
       what: status.message || 'The connection to PostgreSQL is lost.',
-      todo: `Is the server ${status.source.host ?? ''} running and reachable? Nothing has to be done here: it goes on where it was.`.replace('  ', ' '),
+      todo: `Is the server ${status.source.host ?? ''} running and reachable? Nothing has to be done here: it goes on where it was.`.replace(
+        '  ',
+        ' ',
+      ),
     });
   }
   for (const follower of status.followers ?? []) {
@@ -277,7 +290,10 @@ export const strategyOf = (name: string): { text: string; meaning: string } =>
   strategyWords[name] ?? { text: name, meaning: '' };
 
 /** "at position 0/16B3748, 14:03:21": what the rows beside it are true at. */
-export function trueAt(position: string | null | undefined, time: string | null | undefined): string {
+export function trueAt(
+  position: string | null | undefined,
+  time: string | null | undefined,
+): string {
   const when = parseTime(time);
   const parts = [
     position ? `position ${position}` : '',

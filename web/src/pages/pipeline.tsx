@@ -2,18 +2,18 @@
 
 import type { ComponentChildren, JSX } from 'preact';
 import { useMemo } from 'preact/hooks';
-import { statusError, refreshStatus, samples, serverNow, status, views } from '../lib/status_feed';
-import { ago, bytes, count, duration, kUnknown, moment, parseTime, plural, rate, toNumber } from '../lib/format';
-import { parseLsn } from '../lib/lsn';
-import { followerState, headline, kBehindMs, problems, slowest } from '../lib/words';
-import type { Activity, Follower, Status } from '../lib/types';
-import { lostAt } from '../lib/client';
 import { follow, linkTo } from '../lib/app_state';
-import { kBucketMs, presetRange, stackBuckets } from '../lib/buckets';
+import { kBucketMs, presetRange, seriesTotal, stackBuckets } from '../lib/buckets';
+import { lostAt } from '../lib/client';
+import { bytes, count, duration, kUnknown, plural, rate } from '../lib/format';
 import { usePoll } from '../lib/poll';
+import { refreshStatus, samples, serverNow, status, statusError, views } from '../lib/status_feed';
+import type { Activity, Status } from '../lib/types';
+import { headline, problems, slowest } from '../lib/words';
 import { Chart, Legend } from '../ui/chart';
-import { toSeries } from './activity';
-import { Chip, Empty, ErrorBox, Facts, Skeleton, SnapshotProgress, Sparkline } from '../ui/parts';
+import { Empty, ErrorBox, Skeleton, SnapshotProgress, Sparkline } from '../ui/parts';
+import { toSeries } from './activity_chart';
+import { Flow } from './pipeline_flow';
 
 const kRecentMs = 2_000;
 
@@ -96,7 +96,11 @@ function Tiles(props: { now: Status }): JSX.Element {
       <Tile
         name="WAL kept by PostgreSQL"
         value={bytes(source.retained_wal_bytes)}
-        note={source.wal_status ? `for slot ${source.slot ?? ''}, ${source.wal_status}` : `for slot ${source.slot ?? kUnknown}`}
+        note={
+          source.wal_status
+            ? `for slot ${source.slot ?? ''}, ${source.wal_status}`
+            : `for slot ${source.slot ?? kUnknown}`
+        }
       />
       <Tile
         name="Log on disk"
@@ -104,110 +108,6 @@ function Tiles(props: { now: Status }): JSX.Element {
         note={`${plural(log?.segments ?? null, 'segment')}, ${bytes(log?.free_disk_bytes)} free`}
       />
     </dl>
-  );
-}
-
-/** How far one position is before another, or a dash when either is not known. */
-function gap(ahead: string | null | undefined, behind: string | null | undefined): string {
-  const far = parseLsn(ahead);
-  const near = parseLsn(behind);
-  if (far === null || near === null) return '';
-  return far <= near ? '' : `${bytes((far - near).toString())} behind`;
-}
-
-function Lsn(props: { at: string | null | undefined; note?: string }): JSX.Element {
-  return (
-    <>
-      <span class="lsn">{props.at || kUnknown}</span>
-      {props.note && <span class="muted"> {props.note}</span>}
-    </>
-  );
-}
-
-function SourceCard(props: { now: Status }): JSX.Element {
-  const { source } = props.now;
-  const commit = parseTime(source.last_commit_time);
-  const now = serverNow();
-  const place = [source.database, source.host].filter(Boolean).join(' on ');
-  return (
-    <section class="card" aria-labelledby="source-title">
-      <h3 id="source-title">
-        Source <span class="card-name">{source.name}</span>
-      </h3>
-      <p class="muted">
-        PostgreSQL {source.server_version ?? ''} {place && `· ${place}`}
-      </p>
-      <Facts
-        rows={[
-          ['Server is at', <Lsn at={source.server_lsn} />],
-          ['Received up to', <Lsn at={source.received_lsn} note={gap(source.server_lsn, source.received_lsn)} />],
-          ['Confirmed up to', <Lsn at={source.confirmed_lsn} note={gap(source.server_lsn, source.confirmed_lsn)} />],
-          ['Last commit', commit === null ? 'none yet' : `${moment(commit, now)} (${ago(commit, now)})`],
-          ['Slot', `${source.slot ?? kUnknown}${source.slot_active === false ? ', not read' : ''}`],
-          ['Publication', source.publication ?? kUnknown],
-          ['Tables captured', count(source.tables)],
-        ]}
-      />
-    </section>
-  );
-}
-
-function LogCard(props: { now: Status }): JSX.Element {
-  const { log, source } = props.now;
-  const oldest = parseTime(log?.oldest_time);
-  return (
-    <section class="card" aria-labelledby="log-title">
-      <h3 id="log-title">Log</h3>
-      <p class="muted">Durable before PostgreSQL is told so</p>
-      <Facts
-        rows={[
-          ['Written up to', <Lsn at={log?.last_lsn} note={gap(source.received_lsn, log?.last_lsn)} />],
-          ['Reaches back to', <Lsn at={log?.first_lsn} />],
-          ['Oldest change', oldest === null ? 'none yet' : moment(oldest, serverNow())],
-          ['Size', `${bytes(log?.bytes)} in ${plural(log?.segments ?? null, 'segment')}`],
-          ['Free on its disk', bytes(log?.free_disk_bytes)],
-        ]}
-      />
-    </section>
-  );
-}
-
-function FollowerRow(props: { follower: Follower }): JSX.Element {
-  const { follower } = props;
-  const { text, tone } = followerState(follower.state);
-  const late = (toNumber(follower.lag_ms) ?? 0) > kBehindMs;
-  return (
-    <li>
-      <div class="follower-head">
-        <b>{follower.name}</b>
-        {follower.kind !== follower.name && <span class="muted">{follower.kind}</span>}
-        <Chip tone={late && tone === 'good' ? 'warn' : tone}>{text}</Chip>
-      </div>
-      <Facts
-        rows={[
-          ['At', <Lsn at={follower.position} />],
-          ['Behind', `${duration(follower.lag_ms)}, ${bytes(follower.lag_bytes)}`],
-        ]}
-      />
-    </li>
-  );
-}
-
-function Followers(props: { now: Status }): JSX.Element {
-  const followers = props.now.followers ?? [];
-  return (
-    <section class="card" aria-labelledby="followers-title">
-      <h3 id="followers-title">
-        Followers <span class="card-name">{count(followers.length)}</span>
-      </h3>
-      <p class="muted">Each reads the log at its own pace</p>
-      {followers.length === 0 && <p>None is configured: changes are only kept in the log.</p>}
-      <ul class="followers">
-        {followers.map((one) => (
-          <FollowerRow key={one.name} follower={one} />
-        ))}
-      </ul>
-    </section>
   );
 }
 
@@ -221,7 +121,10 @@ function Recent(): JSX.Element | null {
     bucket: range.bucket,
   });
   const activity = usePoll<Activity>('recent', `/api/v1/activity?${query}`, kRecentMs);
-  const stack = useMemo(() => stackBuckets(activity.data?.buckets ?? [], range, 'op', 'changes'), [activity.data, range]);
+  const stack = useMemo(
+    () => stackBuckets(activity.data?.buckets ?? [], range, 'op', 'changes'),
+    [activity.data, range],
+  );
   const series = useMemo(() => toSeries(stack, 'op'), [stack]);
   if (!activity.data) return null;
   const total = stack.series.reduce((sum, one) => sum + one.total, 0);
@@ -229,11 +132,10 @@ function Recent(): JSX.Element | null {
     <section class="card" aria-labelledby="recent-title">
       <div class="card-head">
         <h2 id="recent-title">
-          {total === 0 ? 'No changes' : plural(total, 'change')} <span class="muted">in the last 15 minutes</span>
+          {total === 0 ? 'No changes' : plural(total, 'change')}{' '}
+          <span class="muted">in the last 15 minutes</span>
         </h2>
-        {total > 0 && (
-          <Legend series={series} total={(one) => count(one.values.reduce<number>((sum, value) => sum + (value ?? 0), 0))} />
-        )}
+        {total > 0 && <Legend series={series} total={(one) => count(seriesTotal(one.values))} />}
         <a href={linkTo({ page: 'activity' })} onClick={follow({ page: 'activity' })}>
           All activity
         </a>
@@ -279,13 +181,7 @@ export function PipelinePage(): JSX.Element {
       <Problems now={now} />
       <Tiles now={now} />
       <h2 class="hidden">From the source to the followers</h2>
-      <div class="flow">
-        <SourceCard now={now} />
-        <span class="flow-arrow" aria-hidden="true" />
-        <LogCard now={now} />
-        <span class="flow-arrow" aria-hidden="true" />
-        <Followers now={now} />
-      </div>
+      <Flow now={now} />
       <Recent />
     </>
   );

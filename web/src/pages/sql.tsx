@@ -23,17 +23,21 @@ const examples: readonly (readonly [string, string])[] = [
     'Changes per minute',
     'SELECT minute, sum(changes) AS changes\nFROM pgweir.activity\nGROUP BY minute\nORDER BY minute DESC\nLIMIT 60',
   ],
-  ['Everything there is', "SELECT table_schema, table_name, table_type\nFROM information_schema.tables\nORDER BY ALL"],
+  [
+    'Everything there is',
+    'SELECT table_schema, table_name, table_type\nFROM information_schema.tables\nORDER BY ALL',
+  ],
 ];
 
 type Outcome =
   | { kind: 'none' }
-  | { kind: 'running'; since: number }
+  | { kind: 'running' }
   | { kind: 'failed'; error: ApiError }
   | { kind: 'done'; result: SqlResult; number: number };
 
 /** The address leaves out the views' default; here that means the console's own. */
-const limitOf = (): number => (url.value.limit === kDefaults.limit ? kDefaultLimit : url.value.limit);
+const limitOf = (): number =>
+  url.value.limit === kDefaults.limit ? kDefaultLimit : url.value.limit;
 
 function Result(props: { result: SqlResult; number: number }): JSX.Element {
   const { result } = props;
@@ -51,24 +55,34 @@ function Result(props: { result: SqlResult; number: number }): JSX.Element {
         <CopyButton text={() => toCsv(result.columns, result.rows)} label="Copy as CSV" />
       </div>
       {result.rows.length === 0 && <Empty title="The result has no rows." />}
-      <DataTable label="Result" subject={String(props.number)} columns={result.columns} rows={result.rows} />
+      <DataTable
+        label="Result"
+        subject={String(props.number)}
+        columns={result.columns}
+        rows={result.rows}
+      />
     </section>
   );
 }
 
-export function SqlPage(): JSX.Element {
-  const [text, setText] = useState(url.value.sql);
+interface Query {
+  outcome: Outcome;
+  run: (sql: string) => void;
+  give_up: () => void;
+}
+
+/** One query at a time: a later one takes the place of an earlier one that still runs. */
+function useQuery(): Query {
   const [outcome, setOutcome] = useState<Outcome>({ kind: 'none' });
   const running = useRef<AbortController | null>(null);
   const number = useRef(0);
-
   const run = async (sql: string): Promise<void> => {
     if (!sql.trim()) return;
     running.current?.abort();
     const abort = new AbortController();
     running.current = abort;
     go({ sql }, 'replace');
-    setOutcome({ kind: 'running', since: Date.now() });
+    setOutcome({ kind: 'running' });
     try {
       const result = await call<SqlResult>('/api/v1/sql', {
         body: { sql, limit: limitOf(), timeout_ms: kTimeoutMs },
@@ -77,19 +91,77 @@ export function SqlPage(): JSX.Element {
       });
       setOutcome({ kind: 'done', result, number: (number.current += 1) });
     } catch (error) {
-      if (abort.signal.aborted && running.current !== abort) return; // a later run took its place
+      if (running.current !== abort) return;
       if (error instanceof ApiError) setOutcome({ kind: 'failed', error });
       else setOutcome({ kind: 'none' });
     }
   };
+  useEffect(() => () => running.current?.abort(), []);
+  return { outcome, run: (sql) => void run(sql), give_up: () => running.current?.abort() };
+}
+
+function Editor(props: {
+  text: string;
+  set: (text: string) => void;
+  run: () => void;
+}): JSX.Element {
+  const { text } = props;
+  return (
+    <>
+      <label for="sql-text" class="hidden">
+        SQL
+      </label>
+      <textarea
+        id="sql-text"
+        rows={Math.min(16, Math.max(5, text.split('\n').length + 1))}
+        value={text}
+        spellcheck={false}
+        autocomplete="off"
+        placeholder="SELECT … over tables, views and pgweir.activity"
+        onInput={(event) => props.set(event.currentTarget.value)}
+        onKeyDown={(event) => {
+          if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey)) return;
+          event.preventDefault();
+          props.run();
+        }}
+      />
+    </>
+  );
+}
+
+function Shown(props: { outcome: Outcome; retry: () => void }): JSX.Element {
+  const { outcome } = props;
+  switch (outcome.kind) {
+    case 'none':
+      return (
+        <Empty title="No question asked yet.">
+          <p class="prose">
+            Write a SELECT and press Ctrl-Enter. It can read everything and change nothing, and
+            stops after {duration(kTimeoutMs)}.
+          </p>
+        </Empty>
+      );
+    case 'running':
+      return <Skeleton label="The query is running" lines={6} />;
+    case 'failed':
+      return <ErrorBox error={outcome.error} retry={props.retry} />;
+    case 'done':
+      return <Result result={outcome.result} number={outcome.number} />;
+  }
+}
+
+export function SqlPage(): JSX.Element {
+  const [text, setText] = useState(url.value.sql);
+  const { outcome, run, give_up } = useQuery();
 
   // A link with SQL in it shows its result, as every link shows what its writer saw; SQL from here
   // can only read, and ends by itself.
-  useEffect(() => {
-    if (url.value.sql) void run(url.value.sql);
-    return () => running.current?.abort();
-  }, []);
+  useEffect(() => run(url.value.sql), []);
 
+  const example = (sql: string): void => {
+    setText(sql);
+    run(sql);
+  };
   return (
     <>
       <h1>SQL</h1>
@@ -97,33 +169,17 @@ export function SqlPage(): JSX.Element {
         class="card console"
         onSubmit={(event) => {
           event.preventDefault();
-          void run(text);
+          run(text);
         }}
       >
-        <label for="sql-text" class="hidden">
-          SQL
-        </label>
-        <textarea
-          id="sql-text"
-          rows={Math.min(16, Math.max(5, text.split('\n').length + 1))}
-          value={text}
-          spellcheck={false}
-          autocomplete="off"
-          placeholder="SELECT … over tables, views and pgweir.activity"
-          onInput={(event) => setText(event.currentTarget.value)}
-          onKeyDown={(event) => {
-            if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey)) return;
-            event.preventDefault();
-            void run(text);
-          }}
-        />
+        <Editor text={text} set={setText} run={() => run(text)} />
         <div class="console-bar">
           <button type="submit" class="button primary" disabled={!text.trim()}>
             Run <kbd>Ctrl</kbd>
             <kbd>Enter</kbd>
           </button>
           {outcome.kind === 'running' && (
-            <button type="button" class="button" onClick={() => running.current?.abort()}>
+            <button type="button" class="button" onClick={give_up}>
               Give up
             </button>
           )}
@@ -135,37 +191,17 @@ export function SqlPage(): JSX.Element {
           />
           <span class="examples">
             {examples.map(([label, sql]) => (
-              <button
-                key={label}
-                type="button"
-                class="button quiet"
-                onClick={() => {
-                  setText(sql);
-                  void run(sql);
-                }}
-              >
+              <button key={label} type="button" class="button quiet" onClick={() => example(sql)}>
                 {label}
               </button>
             ))}
           </span>
         </div>
       </form>
-      <div>
-        <p class="hidden" role="status">
-          {outcome.kind === 'done' ? `${plural(outcome.result.rows.length, 'row')} found.` : ''}
-        </p>
-        {outcome.kind === 'none' && (
-          <Empty title="No question asked yet.">
-            <p class="prose">
-              Write a SELECT and press Ctrl-Enter. It can read everything and change nothing, and stops after{' '}
-              {duration(kTimeoutMs)}.
-            </p>
-          </Empty>
-        )}
-        {outcome.kind === 'running' && <Skeleton label="The query is running" lines={6} />}
-        {outcome.kind === 'failed' && <ErrorBox error={outcome.error} retry={() => void run(text)} />}
-        {outcome.kind === 'done' && <Result result={outcome.result} number={outcome.number} />}
-      </div>
+      <p class="hidden" role="status">
+        {outcome.kind === 'done' ? `${plural(outcome.result.rows.length, 'row')} found.` : ''}
+      </p>
+      <Shown outcome={outcome} retry={() => run(text)} />
     </>
   );
 }

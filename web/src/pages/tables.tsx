@@ -14,7 +14,9 @@ const kEveryMs = 2_000;
 const nameOf = (table: Table): string => `${table.schema}.${table.name}`;
 
 function Number(props: { value: Count }): JSX.Element {
-  return <td class={`number${toNumber(props.value) === 0 ? ' zero' : ''}`}>{count(props.value)}</td>;
+  return (
+    <td class={`number${toNumber(props.value) === 0 ? ' zero' : ''}`}>{count(props.value)}</td>
+  );
 }
 
 function TableRow(props: { table: Table; chosen: boolean }): JSX.Element {
@@ -35,14 +37,18 @@ function TableRow(props: { table: Table; chosen: boolean }): JSX.Element {
         </button>
         {table.error && <Chip tone="bad">stopped</Chip>}
       </th>
-      <td class="number">{table.mirrored === false ? <span class="muted">not mirrored</span> : count(table.rows)}</td>
+      <td class="number">
+        {table.mirrored === false ? <span class="muted">not mirrored</span> : count(table.rows)}
+      </td>
       <td class="number">{table.mirrored === false ? '' : bytes(table.bytes)}</td>
       <Number value={table.inserts} />
       <Number value={table.updates} />
       <Number value={table.deletes} />
       <Number value={table.truncates} />
       <Number value={table.reads} />
-      <td title={last === null ? undefined : moment(last, now)}>{last === null ? 'never' : ago(last, now)}</td>
+      <td title={last === null ? undefined : moment(last, now)}>
+        {last === null ? 'never' : ago(last, now)}
+      </td>
     </tr>
   );
 }
@@ -58,11 +64,19 @@ function Columns(props: { table: Table }): JSX.Element {
         <h2 id="columns-title">
           {name} <span class="muted">{plural(table.columns.length, 'column')}</span>
         </h2>
-        <a class="button" href={linkTo({ page: 'activity', table: name })} onClick={follow({ page: 'activity', table: name })}>
+        <a
+          class="button"
+          href={linkTo({ page: 'activity', table: name })}
+          onClick={follow({ page: 'activity', table: name })}
+        >
           Its activity
         </a>
         {table.mirrored !== false && (
-          <a class="button" href={linkTo({ page: 'sql', sql: query })} onClick={follow({ page: 'sql', sql: query })}>
+          <a
+            class="button"
+            href={linkTo({ page: 'sql', sql: query })}
+            onClick={follow({ page: 'sql', sql: query })}
+          >
             Query it
           </a>
         )}
@@ -96,8 +110,8 @@ function Columns(props: { table: Table }): JSX.Element {
       )}
       {keys === 0 && (
         <p class="prose muted">
-          This table has no key here: with replica identity FULL its rows are kept as a bag, otherwise only inserts
-          are followed.
+          This table has no key here: with replica identity FULL its rows are kept as a bag,
+          otherwise only inserts are followed.
         </p>
       )}
     </section>
@@ -111,7 +125,8 @@ function Tables(props: { tables: readonly Table[] }): JSX.Element {
     return (
       <Empty title="No tables are captured.">
         <p class="prose">
-          None matches “tables” under “source” in the configuration. Run “pgweir check” to see what it finds.
+          None matches “tables” under “source” in the configuration. Run “pgweir check” to see what
+          it finds.
         </p>
       </Empty>
     );
@@ -124,13 +139,27 @@ function Tables(props: { tables: readonly Table[] }): JSX.Element {
             <thead>
               <tr>
                 <th scope="col">Table</th>
-                <th scope="col" class="number">Rows in the mirror</th>
-                <th scope="col" class="number">Size</th>
-                <th scope="col" class="number">Inserts</th>
-                <th scope="col" class="number">Updates</th>
-                <th scope="col" class="number">Deletes</th>
-                <th scope="col" class="number">Truncates</th>
-                <th scope="col" class="number">Reads</th>
+                <th scope="col" class="number">
+                  Rows in the mirror
+                </th>
+                <th scope="col" class="number">
+                  Size
+                </th>
+                <th scope="col" class="number">
+                  Inserts
+                </th>
+                <th scope="col" class="number">
+                  Updates
+                </th>
+                <th scope="col" class="number">
+                  Deletes
+                </th>
+                <th scope="col" class="number">
+                  Truncates
+                </th>
+                <th scope="col" class="number">
+                  Reads
+                </th>
                 <th scope="col">Last change</th>
               </tr>
             </thead>
@@ -141,7 +170,9 @@ function Tables(props: { tables: readonly Table[] }): JSX.Element {
             </tbody>
           </table>
         </div>
-        <p class="as-of">Counts since the log began; reads are rows of snapshots. Choose a table for its columns.</p>
+        <p class="as-of">
+          Counts since the log began; reads are rows of snapshots. Choose a table for its columns.
+        </p>
       </section>
       {chosen && <Columns table={chosen} />}
     </>

@@ -57,7 +57,7 @@ function timeTicks(plot: uPlot, splits: number[], _: number, __: number, step: n
   });
 }
 
-/** What uPlot draws: for stacks the sums from the ground up, the tallest first so that it is behind. */
+/** What uPlot draws: for stacks the sums from the ground up, the tallest first, behind the others. */
 function columns(props: ChartProps): uPlot.AlignedData {
   const seconds = props.times.map((ms) => ms / 1000);
   if (props.kind === 'lines') return [seconds, ...props.series.map((one) => [...one.values])];
@@ -124,7 +124,10 @@ function Reading(props: { chart: ChartProps; index: number }): JSX.Element {
   const { left, width } = place(chart, index);
   const at = chart.times[index] ?? 0;
   const end = chart.step ? ` – ${clock(at + chart.step).slice(0, 5)}` : '';
-  const when = chart.step >= 86_400_000 ? day(at) : `${day(at)} ${clock(at).slice(0, chart.step ? 5 : 8)}${end}`;
+  const when =
+    chart.step >= 86_400_000
+      ? day(at)
+      : `${day(at)} ${clock(at).slice(0, chart.step ? 5 : 8)}${end}`;
   const shown = chart.series.filter((one) => one.values[index]);
   const total = shown.reduce((sum, one) => sum + (one.values[index] ?? 0), 0);
   return (
@@ -174,7 +177,8 @@ function usePlot(props: ChartProps, point: (index: number | null) => void) {
   const plot = useRef<uPlot | null>(null);
   const latest = useRef(props);
   latest.current = props;
-  const shape = `${props.kind} ${props.step} ${props.height ?? ''} ${props.unit ?? ''} ${props.series.map((one) => one.key + one.color).join()} ${dark.value}`;
+  const drawn = props.series.map((one) => one.key + one.color);
+  const shape = [props.kind, props.step, props.height, props.unit, dark.value, ...drawn].join();
   useEffect(() => {
     const element = ground.current;
     if (!element) return;
@@ -183,7 +187,11 @@ function usePlot(props: ChartProps, point: (index: number | null) => void) {
       point(left < 0 ? null : indexAt(latest.current, u.posToVal(left, 'x') * 1000));
     };
     const width = (): number => Math.max(200, element.clientWidth);
-    const made = new uPlot(options(latest.current, width(), pointAt), columns(latest.current), element);
+    const made = new uPlot(
+      options(latest.current, width(), pointAt),
+      columns(latest.current),
+      element,
+    );
     plot.current = made;
     const resized = new ResizeObserver(() =>
       made.setSize({ width: width(), height: latest.current.height ?? 260 }),
@@ -210,7 +218,12 @@ function usePlot(props: ChartProps, point: (index: number | null) => void) {
 
 function Band(props: { at: { left: number; width: number } }): JSX.Element {
   const { left, width } = props.at;
-  return <div class="band" style={{ left: `${left * 100}%`, width: width ? `${width * 100}%` : '1px' }} />;
+  return (
+    <div
+      class="band"
+      style={{ left: `${left * 100}%`, width: width ? `${width * 100}%` : '1px' }}
+    />
+  );
 }
 
 export function Chart(props: ChartProps): JSX.Element {

@@ -16,9 +16,11 @@ function Value(props: { value: Cell | undefined }): JSX.Element {
   return <>{text === '' ? <span class={kNullClass}>empty</span> : text}</>;
 }
 
-/** The differences from the last rows of the same subject; a repaint with the same rows keeps them. */
+/** What differs from the last rows of the same subject; a repaint of the same rows keeps it. */
 function useDiff(subject: string, rows: readonly (readonly Cell[])[]): RowDiff & { look: number } {
-  const held = useRef<{ subject: string; rows: typeof rows; diff: RowDiff; look: number } | null>(null);
+  const held = useRef<{ subject: string; rows: typeof rows; diff: RowDiff; look: number } | null>(
+    null,
+  );
   const last = held.current;
   if (!last || last.rows !== rows || last.subject !== subject) {
     const before = last && last.subject === subject ? last.rows : null;
@@ -40,7 +42,11 @@ export interface DataTableProps {
   sort?: (order: string) => void;
 }
 
-function Heading(props: { column: Column; order: string; sort: ((order: string) => void) | undefined }): JSX.Element {
+function Heading(props: {
+  column: Column;
+  order: string;
+  sort: ((order: string) => void) | undefined;
+}): JSX.Element {
   const { column, order, sort } = props;
   const up = order === column.name;
   const down = order === `-${column.name}`;
@@ -86,7 +92,12 @@ export function DataTable(props: DataTableProps): JSX.Element {
         <thead>
           <tr>
             {columns.map((column) => (
-              <Heading key={column.name} column={column} order={props.order ?? ''} sort={props.sort} />
+              <Heading
+                key={column.name}
+                column={column}
+                order={props.order ?? ''}
+                sort={props.sort}
+              />
             ))}
             <td class="rest" />
           </tr>
@@ -95,6 +106,7 @@ export function DataTable(props: DataTableProps): JSX.Element {
           {rows.map((row, at) => {
             const change = props.flash ? diff.rows[at] : undefined;
             const fresh = change === 'new';
+            const kind = fresh ? 'flash-new' : 'flash';
             return (
               <tr key={diff.keys[at]}>
                 {columns.map((column, index) => {
@@ -103,7 +115,7 @@ export function DataTable(props: DataTableProps): JSX.Element {
                     <td
                       // A new key starts the animation again when the same cell changes twice.
                       key={flash ? `${column.name} ${diff.look}` : column.name}
-                      class={`${numeric[index] ? 'number' : ''}${flash ? (fresh ? ' flash-new' : ' flash') : ''}`}
+                      class={`${numeric[index] ? 'number' : ''} ${flash ? kind : ''}`}
                       title={cell(row[index]).length > 40 ? cell(row[index]) : undefined}
                     >
                       <Value value={row[index]} />

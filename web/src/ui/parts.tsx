@@ -11,7 +11,11 @@ import { sqlPieces } from '../lib/sql_text';
 import type { Snapshot } from '../lib/types';
 import type { Tone } from '../lib/words';
 
-export function Chip(props: { tone: Tone; children: ComponentChildren; title?: string }): JSX.Element {
+export function Chip(props: {
+  tone: Tone;
+  children: ComponentChildren;
+  title?: string;
+}): JSX.Element {
   return (
     <span class={`chip tone-${props.tone}`} title={props.title}>
       <span class="dot" aria-hidden="true" />
@@ -20,7 +24,9 @@ export function Chip(props: { tone: Tone; children: ComponentChildren; title?: s
   );
 }
 
-export function Facts(props: { rows: readonly (readonly [string, ComponentChildren])[] }): JSX.Element {
+export function Facts(props: {
+  rows: readonly (readonly [string, ComponentChildren])[];
+}): JSX.Element {
   return (
     <dl class="facts">
       {props.rows.map(([name, value]) => (
@@ -69,7 +75,10 @@ export function Empty(props: { title: string; children?: ComponentChildren }): J
   );
 }
 
-export function ErrorBox(props: { error: ApiError; retry?: (() => void) | undefined }): JSX.Element {
+export function ErrorBox(props: {
+  error: ApiError;
+  retry?: (() => void) | undefined;
+}): JSX.Element {
   const { error, retry } = props;
   return (
     <Notice tone="bad" title={error.message} alert>
@@ -90,11 +99,16 @@ export function SnapshotProgress(props: { snapshot: Snapshot; bar_only?: boolean
   return (
     <div class="snapshot">
       {tables_total !== undefined && (
-        <progress aria-label="Tables read" max={Math.max(1, tables_total)} value={tables_done ?? 0} />
+        <progress
+          aria-label="Tables read"
+          max={Math.max(1, tables_total)}
+          value={tables_done ?? 0}
+        />
       )}
       {!props.bar_only && (
         <p class="muted">
-          {tables_total !== undefined && `${count(tables_done ?? 0)} of ${plural(tables_total, 'table')}, `}
+          {tables_total !== undefined &&
+            `${count(tables_done ?? 0)} of ${plural(tables_total, 'table')}, `}
           {plural(rows ?? 0, 'row')} read so far.
         </p>
       )}
@@ -107,15 +121,15 @@ function SnapshotBox(): JSX.Element {
   return (
     <Notice tone="busy" title="The tables are being read for the first time.">
       <p class="prose">
-        This page fills by itself as soon as the first snapshot is complete: until then its numbers would
-        be of half a table.
+        This page fills by itself as soon as the first snapshot is complete: until then its numbers
+        would be of half a table.
       </p>
       {snapshot && <SnapshotProgress snapshot={snapshot} />}
     </Notice>
   );
 }
 
-/** One of: a skeleton, what went wrong, or the data (with a word above it when it could not be renewed). */
+/** A skeleton, what went wrong, or the data (with a word above it when it could not be renewed). */
 export function Loaded<T>(props: {
   from: Polled<T>;
   label: string;
@@ -198,7 +212,11 @@ export function Toggle(props: {
 }): JSX.Element {
   return (
     <label class="toggle">
-      <input type="checkbox" checked={props.on} onChange={(event) => props.set(event.currentTarget.checked)} />
+      <input
+        type="checkbox"
+        checked={props.on}
+        onChange={(event) => props.set(event.currentTarget.checked)}
+      />
       {props.children}
     </label>
   );
@@ -244,13 +262,16 @@ export function SqlText(props: { sql: string; label: string }): JSX.Element {
 export function Sparkline(props: { values: readonly number[]; length: number }): JSX.Element {
   const top = Math.max(1e-9, ...props.values);
   const start = props.length - props.values.length;
-  const points = props.values.map(
-    (value, index) =>
-      `${(((start + index) / (props.length - 1)) * 100).toFixed(2)},${(23 - (value / top) * 21).toFixed(2)}`,
-  );
+  const points = props.values.map((value, index) => {
+    const x = ((start + index) / (props.length - 1)) * 100;
+    const y = 23 - (value / top) * 21;
+    return `${x.toFixed(2)},${y.toFixed(2)}`;
+  });
   return (
     <svg class="sparkline" viewBox="0 0 100 24" preserveAspectRatio="none" aria-hidden="true">
-      {points.length > 1 && <polyline points={points.join(' ')} vector-effect="non-scaling-stroke" />}
+      {points.length > 1 && (
+        <polyline points={points.join(' ')} vector-effect="non-scaling-stroke" />
+      )}
     </svg>
   );
 }
