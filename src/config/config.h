@@ -60,8 +60,8 @@ struct LogConfig {
   bool operator==(const LogConfig&) const = default;
 };
 
-// Which tables the engine keeps: those that views need, or all captured ones.
-enum class MirrorMode : std::uint8_t { kNeeded, kAll };
+// Which tables the engine keeps: those that views need, or all captured ones. kNone: no engine.
+enum class MirrorMode : std::uint8_t { kNeeded, kAll, kNone };
 
 struct EngineConfig {
   std::uint64_t memory = kGiB;

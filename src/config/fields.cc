@@ -139,8 +139,11 @@ std::vector<Field> engine_fields() {
        .maximum = 10'000'000},
       {.path = "engine.mirrors",
        .slot = [](Target& t) -> Slot { return choice(t.config.engine.mirrors); },
-       .description = "Which tables are kept for queries: those that views need, or all.",
-       .choices = {{"needed"}, {"all"}}},
+       .description =
+           "Which tables are kept for queries: those that views need, or all. With `none` "
+           "the engine stays closed: no views, activity or SQL; capture, log and sinks "
+           "alone, in tens of megabytes.",
+       .choices = {{"needed"}, {"all"}, {"none"}}},
       {.path = "watermarks", .description = "How late rows may come, by table and column."},
   };
 }
