@@ -1,22 +1,233 @@
 #include "cli/run.h"
 
+#include <pthread.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "base/logger.h"
+#include "cli/exit_code.h"
+#include "cli/version.h"
+#include "io/clock.h"
+#include "io/fs.h"
+#include "pipeline/pipeline.h"
+#include "postgres/setup.h"
+#include "server/api.h"
+#include "server/http_server.h"
+#include "server/pipeline_backend.h"
+#include "server/static_files.h"
+
 namespace pgweir::cli {
 namespace {
 
-int not_wired(Output& output, const char* command) {
-  return output.fail(error(Code::kUnsupported, std::string(command) + " is not wired yet"));
+// Blocks the signals that end or reload the program in every thread that starts from here on, so
+// that only wait() gets them.
+class Signals {
+ public:
+  Signals() {
+    sigemptyset(&set_);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set_, number);
+    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+    // A peer that went away is an error of write(), not our end.
+    std::signal(SIGPIPE, SIG_IGN);
+  }
+
+  // The signal that came within the time, 0 for none.
+  int wait(Milliseconds time) const {
+    const timespec limit{time.count() / 1000, (time.count() % 1000) * 1'000'000};
+    const int number = sigtimedwait(&set_, nullptr, &limit);
+    return number < 0 ? 0 : number;
+  }
+
+ private:
+  sigset_t set_{};
+};
+
+// The dashboard stands beside the program.
+std::string page_folder() {
+  std::error_code failure;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", failure);
+  return failure ? "web" : (program.parent_path() / "web").string();
+}
+
+// Everything a running pipeline has, in the order in which it is taken down again (backwards).
+struct Running {
+  io::RealFs fs;
+  io::RealClock clock;
+  Logger logger;
+  std::unique_ptr<pipeline::Pipeline> pipeline;
+  std::unique_ptr<server::PipelineBackend> backend;
+  server::HttpStats http_stats;
+  std::shared_ptr<server::StaticFiles> page;
+  std::unique_ptr<server::HttpServer> http;
+
+  explicit Running(LogLevel level) : logger(level) {}
+
+  ~Running() {
+    if (http) http->stop();
+    if (pipeline) pipeline->stop();
+  }
+};
+
+Status start_http(Running& running, const config::Config& config) {
+  running.backend = std::make_unique<server::PipelineBackend>(
+      *running.pipeline, server::PipelineBackendOptions{.version = kVersion});
+  server::Router router;
+  server::add_api(router, *running.backend, running.http_stats, running.clock);
+  if (auto page = server::StaticFiles::load(running.fs, page_folder()); page.ok()) {
+    running.page = std::make_shared<server::StaticFiles>(std::move(page).value());
+    router.set_fallback(
+        [files = running.page](const server::Request& request) { return files->serve(request); });
+  } else {
+    running.logger.warning("the dashboard is not there: {}", page.error().text());
+  }
+  server::HttpServerOptions options;
+  TRY_ASSIGN(options.listen, server::parse_listen(config.server.listen));
+  options.token = config.server.token.reveal();
+  options.certificate_file = config.server.tls.certificate;
+  options.key_file = config.server.tls.key;
+  TRY_ASSIGN(running.http, server::HttpServer::start(std::move(options), std::move(router),
+                                                     running.http_stats, running.logger));
+  running.logger.info("listening on {}://{}:{}", running.http->has_tls() ? "https" : "http",
+                      config.server.listen.substr(0, config.server.listen.rfind(':')),
+                      running.http->port());
+  return {};
+}
+
+postgres::SourceOptions source_options(const config::Config& config) {
+  return {config.source.slot, config.source.publication, config.source.tables,
+          config.source.exclude};
+}
+
+Result<postgres::Connection> connect(const config::Config& config) {
+  postgres::ConnectionOptions options;
+  options.url = config.source.url.reveal();
+  return postgres::Connection::open(options);
+}
+
+// Where --until-lsn or --once end; nothing when the pipeline runs on.
+Result<std::optional<model::Lsn>> end_of_run(const config::Config& config,
+                                             const RunOptions& options) {
+  if (!options.until_lsn.empty()) {
+    auto lsn = model::parse_lsn(options.until_lsn);
+    if (!lsn.ok()) return error(Code::kUsage, lsn.error().message, {}, lsn.error().hint);
+    return std::optional<model::Lsn>(*lsn);
+  }
+  if (!options.once) return std::optional<model::Lsn>();
+  TRY_ASSIGN(auto connection, connect(config));
+  TRY_ASSIGN(const model::Lsn lsn, postgres::current_lsn(connection));
+  return std::optional<model::Lsn>(lsn);
+}
+
+Status run_until_stopped(Running& running, const Signals& signals,
+                         std::optional<model::Lsn> until) {
+  constexpr Milliseconds kLook{50};
+  while (true) {
+    const int number = signals.wait(kLook);
+    if (number == SIGINT || number == SIGTERM) {
+      running.logger.info("stopping");
+      return {};
+    }
+    if (number == SIGHUP)
+      running.logger.warning("SIGHUP: taking a changed configuration is not built yet; restart");
+    if (const auto failure = running.pipeline->failure()) return *failure;
+    if (until && running.pipeline->reached(*until)) return {};
+  }
+}
+
+std::string severity_text(postgres::Severity severity) {
+  switch (severity) {
+    case postgres::Severity::kNote:
+      return "note";
+    case postgres::Severity::kWarning:
+      return "warning";
+    case postgres::Severity::kError:
+      return "error";
+  }
+  return "error";
 }
 
 }  // namespace
 
-int check(const config::Config&, Output& output) {
-  return not_wired(output, "check");
+int run(const config::Config& config, const RunOptions& options, Output& output) {
+  const Signals signals;
+  if (options.resync)
+    return output.fail(error(Code::kUnsupported, "run --resync is not built yet"));
+  const auto until = end_of_run(config, options);
+  if (!until.ok()) return output.fail(until.error());
+
+  Status status;
+  {
+    Running running(LogLevel::kInfo);
+    auto opened = pipeline::Pipeline::open({config}, running.fs, running.clock, running.logger);
+    if (!opened.ok()) return output.fail(opened.error());
+    running.pipeline = std::move(opened).value();
+    status = start_http(running, config);
+    if (status.ok()) {
+      running.pipeline->start();
+      status = run_until_stopped(running, signals, *until);
+    }
+  }
+  return status.ok() ? static_cast<int>(Exit::kOk) : output.fail(status.error());
 }
-int run(const config::Config&, const RunOptions&, Output& output) {
-  return not_wired(output, "run");
+
+int check(const config::Config& config, Output& output) {
+  auto connection = connect(config);
+  if (!connection.ok()) return output.fail(connection.error());
+  const auto findings = postgres::preflight(*connection, source_options(config));
+  if (!findings.ok()) return output.fail(findings.error());
+
+  bool stops = false;
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const postgres::Finding& finding : *findings) {
+    stops = stops || finding.severity == postgres::Severity::kError;
+    list.push_back({{"severity", severity_text(finding.severity)},
+                    {"code", finding.code},
+                    {"message", finding.message},
+                    {"detail", finding.detail},
+                    {"fix", finding.fix}});
+  }
+  if (output.json()) {
+    output.json({{"ok", !stops}, {"findings", list}});
+  } else {
+    for (const postgres::Finding& finding : *findings) {
+      output.line(severity_text(finding.severity) + ": " + finding.message);
+      if (!finding.detail.empty()) output.line("  " + finding.detail);
+      if (!finding.fix.empty()) output.line("  fix: " + finding.fix);
+    }
+    output.line(stops ? "check: failed" : "check: ok");
+  }
+  return static_cast<int>(stops ? Exit::kCheckFailed : Exit::kOk);
 }
-int drop(const config::Config&, const DropOptions&, Output& output) {
-  return not_wired(output, "drop");
+
+int drop(const config::Config& config, const DropOptions& options, Output& output) {
+  if (!options.yes) {
+    output.message("This removes slot '" + config.source.slot + "' and publication '" +
+                   config.source.publication +
+                   "' from the source; changes since then can never be had again.");
+    output.message("Type the slot's name to go on:");
+    std::string answer;
+    if (!std::getline(std::cin, answer) || answer != config.source.slot)
+      return output.fail(error(Code::kCancelled, "nothing was removed"));
+  }
+  auto connection = connect(config);
+  if (!connection.ok()) return output.fail(connection.error());
+  constexpr Milliseconds kSlotWait{5'000};
+  if (const Status dropped = postgres::drop_slot(*connection, config.source.slot, kSlotWait);
+      !dropped.ok())
+    return output.fail(dropped.error());
+  if (const Status dropped = postgres::drop_publications(*connection, config.source.publication);
+      !dropped.ok())
+    return output.fail(dropped.error());
+  output.line("removed slot '" + config.source.slot + "' and publication '" +
+              config.source.publication + "'");
+  return static_cast<int>(Exit::kOk);
 }
 
 }  // namespace pgweir::cli

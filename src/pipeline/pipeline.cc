@@ -1,0 +1,196 @@
+#include "pipeline/pipeline.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "pipeline/targets.h"
+#include "sinks/parquet_sink.h"
+
+namespace pgweir::pipeline {
+
+Pipeline::Pipeline(PipelineOptions options, io::Fs& fs, const io::Clock& clock, Logger& logger)
+    : options_(std::move(options)),
+      fs_(fs),
+      clock_(clock),
+      logger_(logger),
+      started_us_(clock.now_us()) {}
+
+Pipeline::~Pipeline() {
+  stop();
+  followers_.clear();
+  if (views_) views_->close();
+}
+
+Result<std::unique_ptr<Pipeline>> Pipeline::open(PipelineOptions options, io::Fs& fs,
+                                                 const io::Clock& clock, Logger& logger) {
+  std::unique_ptr<Pipeline> out(new Pipeline(std::move(options), fs, clock, logger));
+  TRY(out->open_parts());
+  return out;
+}
+
+Status Pipeline::open_parts() {
+  const std::string& data = options_.config.data;
+  if (const Status made = fs_.create_directories(data); !made.ok()) {
+    return error(Code::kCheckFailed, fmt::format("the data folder '{}' cannot be made", data),
+                 made.error().message, "Name a folder in `data` that this user may write");
+  }
+  auto lock = fs_.lock(data + "/lock");
+  if (!lock.ok() && lock.error().code == Code::kCheckFailed) {
+    return error(Code::kCheckFailed, fmt::format("the data folder '{}' is in use", data),
+                 "another pgweir runs on it", "Stop it, or name another folder in `data`");
+  }
+  if (!lock.ok()) {
+    return error(Code::kCheckFailed, fmt::format("the data folder '{}' is not writable", data),
+                 lock.error().message,
+                 "Give this user the right to write there, or name another folder");
+  }
+  lock_ = std::move(lock).value();
+  TRY(load_state(fs_, data));  // refuses a newer version before anything is touched
+
+  log::LogOptions log_options;
+  TRY_ASSIGN(log_, log::Log::open(fs_, clock_, data + "/log", log_options));
+  TRY(open_engine());
+  TRY(open_sinks());
+  TRY(check_positions());
+
+  const config::Config& config = options_.config;
+  CaptureOptions capture;
+  capture.url = config.source.url.reveal();
+  capture.source = {config.source.slot, config.source.publication, config.source.tables,
+                    config.source.exclude};
+  capture.take_snapshot = config.source.snapshot.mode == config::SnapshotMode::kInitial;
+  capture.snapshot_parallel = config.source.snapshot.parallel;
+  capture.data_directory = data;
+  capture.retention = {config.log.retain, config.log.max_size};
+  capture.followers_min = [this] {
+    model::Position least = log_->durable_position();
+    for (const auto& follower : followers_) least = std::min(least, follower->status().position);
+    return least;
+  };
+  capture_ = std::make_unique<Capture>(*log_, fs_, clock_, logger_, std::move(capture));
+  return {};
+}
+
+Status Pipeline::open_engine() {
+  const config::Config& config = options_.config;
+  if (config.engine.mirrors == config::MirrorMode::kNone) {
+    if (config.views.empty()) return {};
+    return error(Code::kConfig, "views need the engine, which engine.mirrors: none leaves closed",
+                 fmt::format("there is a view '{}'", config.views.front().name),
+                 "Set engine.mirrors to needed, or remove the views");
+  }
+  std::vector<views::ViewSource> sources;
+  for (const config::ViewConfig& view : config.views) sources.push_back({view.name, view.sql});
+  TRY_ASSIGN(views_, views::ViewSet::create(std::move(sources), logger_));
+
+  engine::EngineOptions engine_options;
+  engine_options.directory = config.data + "/engine";
+  engine_options.memory_bytes = config.engine.memory;
+  engine_options.threads = static_cast<int>(config.engine.threads);
+  engine_options.numeric_precision = static_cast<int>(config.source.numeric.precision);
+  engine_options.numeric_scale = static_cast<int>(config.source.numeric.scale);
+  TRY(fs_.create_directories(engine_options.directory));
+  const bool all = config.engine.mirrors == config::MirrorMode::kAll;
+  const auto wanted = [this, all](const model::Table& table) {
+    auto columns = views_->wanted_columns(table);
+    if (!all) return columns;
+    columns.emplace(table.columns.size());
+    for (std::uint32_t i = 0; i < columns->size(); ++i) (*columns)[i] = i;
+    return columns;
+  };
+  TRY_ASSIGN(engine_, engine::Engine::open(engine_options, wanted, logger_));
+  TRY(engine_->bind_log(log_->identity()));
+  TRY(views_->open(*engine_));
+  engine_->set_maintainer(views_.get());
+
+  FollowerOptions follower;
+  follower.reader.batch_rows_max = config.engine.batch_rows;
+  follower.reader.batch_wait = config.engine.batch_wait;
+  followers_.push_back(std::make_unique<Follower>(*log_, engine_target(*engine_, *views_, logger_),
+                                                  clock_, logger_, follower));
+  return {};
+}
+
+Status Pipeline::open_sinks() {
+  for (const config::SinkConfig& sink : options_.config.sinks) {
+    sinks::ParquetOptions parquet;
+    parquet.name = sink.name;
+    parquet.directory = sink.path;
+    const std::vector<std::string> from = sink.from;
+    parquet.wanted = [from](const model::Table& table) {
+      return from.empty() || std::any_of(from.begin(), from.end(), [&](const std::string& pattern) {
+               const auto match = postgres::pattern_matches(pattern, table.schema, table.name);
+               return match.ok() && *match;
+             });
+    };
+    parquet.partition_by_date = std::find(sink.partition_by.begin(), sink.partition_by.end(),
+                                          "date") != sink.partition_by.end();
+    parquet.roll_every = sink.roll.every;
+    parquet.roll_bytes = sink.roll.size;
+    parquet.numeric_precision = static_cast<int>(options_.config.source.numeric.precision);
+    parquet.numeric_scale = static_cast<int>(options_.config.source.numeric.scale);
+    const MakeSink make = [this, parquet]() -> Result<std::unique_ptr<sinks::Sink>> {
+      TRY_ASSIGN(auto made, sinks::ParquetSink::open(fs_, clock_, parquet));
+      TRY(made->bind_log(log_->identity()));
+      return made;
+    };
+    TRY_ASSIGN(auto target, sink_target(make));
+    followers_.push_back(
+        std::make_unique<Follower>(*log_, std::move(target), clock_, logger_, FollowerOptions{}));
+  }
+  return {};
+}
+
+Status Pipeline::check_positions() const {
+  const model::Position end = log_->durable_position();
+  for (const auto& follower : followers_) {
+    const FollowerStatus status = follower->status();
+    if (status.position <= end) continue;
+    return error(
+        Code::kCorruption, fmt::format("{} '{}' is ahead of the log", status.kind, status.name),
+        fmt::format("it stands at {}, the log in '{}' ends at {}",
+                    model::to_string(status.position), options_.config.data, model::to_string(end)),
+        "Put the newest log back, or start anew with an empty data folder and output");
+  }
+  return {};
+}
+
+void Pipeline::start() {
+  for (const auto& follower : followers_) follower->start();
+  capture_->start();
+}
+
+void Pipeline::stop() {
+  if (capture_) capture_->stop();
+  for (const auto& follower : followers_) follower->stop();
+}
+
+std::optional<Error> Pipeline::failure() const {
+  return capture_->status().failure;
+}
+
+bool Pipeline::reached(model::Lsn lsn) const {
+  if (log_->durable_end_lsn() < lsn) return false;
+  const model::Position end = log_->durable_position();
+  for (const auto& follower : followers_) {
+    const FollowerStatus status = follower->status();
+    if (status.state == FollowerState::kFailed || status.state == FollowerState::kLost) continue;
+    // The engine commits each transaction; a sink's position moves with its files.
+    if (status.kind == "engine" && status.position < end) return false;
+  }
+  return true;
+}
+
+std::vector<FollowerStatus> Pipeline::follower_statuses() const {
+  std::vector<FollowerStatus> out;
+  for (const auto& follower : followers_) out.push_back(follower->status());
+  return out;
+}
+
+std::uint64_t Pipeline::free_disk_bytes() const {
+  const auto free = fs_.free_bytes(options_.config.data);
+  return free.ok() ? *free : 0;
+}
+
+}  // namespace pgweir::pipeline

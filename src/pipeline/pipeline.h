@@ -1,0 +1,85 @@
+// A pipeline: one source, its log, its followers, one data folder. Wires and owns them.
+//
+// Place:   above everything that moves data, below server/ and cli/, which only ask it.
+// Life:    open() takes the data folder's lock, opens log, engine and sinks; start(); stop().
+// Threads: start() and stop(): one thread; everything else: any.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/logger.h"
+#include "base/result.h"
+#include "config/config.h"
+#include "engine/engine.h"
+#include "io/clock.h"
+#include "io/fs.h"
+#include "log/log.h"
+#include "pipeline/capture.h"
+#include "pipeline/follower.h"
+#include "views/view_set.h"
+
+namespace pgweir::pipeline {
+
+struct PipelineOptions {
+  config::Config config;
+};
+
+class Pipeline {
+ public:
+  // kCheckFailed: the data folder is in use, not writable, or another pipeline's; kCorruption:
+  // damaged, or log, engine and sinks do not fit together. All references must outlive the
+  // pipeline.
+  static Result<std::unique_ptr<Pipeline>> open(PipelineOptions options, io::Fs& fs,
+                                                const io::Clock& clock, Logger& logger);
+  ~Pipeline();
+
+  void start();
+  // Capture first, so that the followers can take what is durable; then they.
+  void stop();
+
+  // What ended capture; nothing while it runs.
+  std::optional<Error> failure() const;
+  // Wakes wait_failed() and on_change callers.
+  void on_failure(std::function<void()> callback) { capture_->on_failure(std::move(callback)); }
+
+  // True once log and followers hold everything up to `lsn` durably.
+  bool reached(model::Lsn lsn) const;
+
+  const config::Config& config() const { return options_.config; }
+  log::Log& log() { return *log_; }
+  // Null with engine.mirrors: none.
+  engine::Engine* engine() { return engine_.get(); }
+  views::ViewSet* views() { return views_.get(); }
+  CaptureStatus capture_status() const { return capture_->status(); }
+  std::vector<FollowerStatus> follower_statuses() const;
+  std::uint64_t free_disk_bytes() const;
+  const io::Clock& clock() const { return clock_; }
+  std::int64_t started_us() const { return started_us_; }
+
+ private:
+  Pipeline(PipelineOptions options, io::Fs& fs, const io::Clock& clock, Logger& logger);
+  Status open_parts();
+  Status open_engine();
+  Status open_sinks();
+  // Log, engine and sinks come from one history, or we refuse: never a wrong answer.
+  Status check_positions() const;
+
+  const PipelineOptions options_;
+  io::Fs& fs_;
+  const io::Clock& clock_;
+  Logger& logger_;
+  const std::int64_t started_us_;
+
+  std::unique_ptr<io::FileLock> lock_;
+  std::unique_ptr<log::Log> log_;
+  std::unique_ptr<views::ViewSet> views_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<Capture> capture_;
+  std::vector<std::unique_ptr<Follower>> followers_;
+};
+
+}  // namespace pgweir::pipeline

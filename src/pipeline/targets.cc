@@ -1,0 +1,137 @@
+#include "pipeline/targets.h"
+
+#include <fmt/core.h>
+
+namespace pgweir::pipeline {
+namespace {
+
+class EngineTarget final : public FollowerTarget {
+ public:
+  EngineTarget(engine::Engine& engine, views::ViewSet& views, Logger& logger)
+      : engine_(engine), views_(views), logger_(logger) {}
+
+  const std::string& name() const override { return name_; }
+  const char* kind() const override { return "engine"; }
+  model::Position position() const override { return engine_.position().position; }
+
+  // A view that failed is set aside, and the follower goes on from the engine's position without
+  // it.
+  Status take(const LogEvent& event) override {
+    const Status status = give(event);
+    if (status.ok()) return status;
+    TRY_ASSIGN(const bool by_view, views_.set_aside_failed());
+    if (!by_view) return status;
+    return error(Code::kUnavailable, "a view was set aside", status.error().text());
+  }
+
+ private:
+  Status give(const LogEvent& event) {
+    switch (event.kind) {
+      case LogEvent::Kind::kNothing:
+        return {};
+      case LogEvent::Kind::kBatch:
+        return engine_.apply(*event.batch);
+      case LogEvent::Kind::kTable:
+        return define(*event.table);
+      case LogEvent::Kind::kSnapshotBegin:
+        return engine_.begin_snapshot(event.position);
+      case LogEvent::Kind::kSnapshotEnd:
+        return engine_.end_snapshot(event.position, event.end_lsn);
+      case LogEvent::Kind::kMark:
+        return engine_.advance(event.position, event.end_lsn);
+    }
+    return {};
+  }
+
+  // A change of a table's shape that is not handled yet stops that table alone.
+  Status define(const model::Table& table) {
+    const Status status = engine_.define_table(table);
+    if (status.ok() || status.error().code != Code::kUnsupported) return status;
+    logger_.error("table {} has stopped: {}", table.qualified_name(), status.error().text());
+    return engine_.stop_table(table.id, status.error().text());
+  }
+
+  const std::string name_ = "engine";
+  engine::Engine& engine_;
+  views::ViewSet& views_;
+  Logger& logger_;
+};
+
+class SinkTarget final : public FollowerTarget {
+ public:
+  SinkTarget(MakeSink make, std::unique_ptr<sinks::Sink> sink)
+      : make_(std::move(make)),
+        sink_(std::move(sink)),
+        name_(sink_->name()),
+        kind_(sink_->kind()),
+        position_(sink_->position()) {}
+
+  const std::string& name() const override { return name_; }
+  const char* kind() const override { return kind_; }
+  model::Position position() const override { return position_.get(); }
+
+  Status take(const LogEvent& event) override {
+    if (event.batch) TRY(sink_->apply(event.batch));
+    position_.set(sink_->position());
+    return {};
+  }
+
+  Status idle() override {
+    TRY(sink_->tick());
+    position_.set(sink_->position());
+    return {};
+  }
+
+  Status finish() override {
+    TRY_ASSIGN(const model::Position position, sink_->flush());
+    position_.set(position);
+    return {};
+  }
+
+  Status recover() override {
+    sink_.reset();
+    TRY_ASSIGN(sink_, make_());
+    position_.set(sink_->position());
+    return {};
+  }
+
+ private:
+  // The sink is replaced after an error while others ask for its position.
+  class SharedPosition {
+   public:
+    explicit SharedPosition(model::Position position) : position_(position) {}
+    model::Position get() const {
+      MutexLock lock(mutex_);
+      return position_;
+    }
+    void set(model::Position position) {
+      MutexLock lock(mutex_);
+      position_ = position;
+    }
+
+   private:
+    mutable Mutex mutex_;
+    model::Position position_ GUARDED_BY(mutex_);
+  };
+
+  const MakeSink make_;
+  std::unique_ptr<sinks::Sink> sink_;
+  const std::string name_;
+  const char* const kind_;
+  SharedPosition position_;
+};
+
+}  // namespace
+
+std::unique_ptr<FollowerTarget> engine_target(engine::Engine& engine, views::ViewSet& views,
+                                              Logger& logger) {
+  return std::make_unique<EngineTarget>(engine, views, logger);
+}
+
+Result<std::unique_ptr<FollowerTarget>> sink_target(MakeSink make) {
+  TRY_ASSIGN(auto sink, make());
+  return std::unique_ptr<FollowerTarget>(
+      std::make_unique<SinkTarget>(std::move(make), std::move(sink)));
+}
+
+}  // namespace pgweir::pipeline

@@ -1,0 +1,26 @@
+// What the log's events mean to the engine and to a sink.
+//
+// Threads: as FollowerTarget says.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "engine/engine.h"
+#include "pipeline/follower.h"
+#include "sinks/sink.h"
+#include "views/view_set.h"
+
+namespace pgweir::pipeline {
+
+// `engine`, `views` (the engine's maintainer) and `logger` must outlive the target.
+std::unique_ptr<FollowerTarget> engine_target(engine::Engine& engine, views::ViewSet& views,
+                                              Logger& logger);
+
+// `make` gives the sink, opened and bound to the log: called again after an error that left the old
+// one of no use.
+using MakeSink = std::function<Result<std::unique_ptr<sinks::Sink>>()>;
+Result<std::unique_ptr<FollowerTarget>> sink_target(MakeSink make);
+
+}  // namespace pgweir::pipeline

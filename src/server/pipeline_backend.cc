@@ -1,0 +1,401 @@
+#include "server/pipeline_backend.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <map>
+
+#include "server/reader_query.h"
+#include "server/rows.h"
+
+namespace pgweir::server {
+namespace {
+
+PipelineState state_of(pipeline::CaptureState state) {
+  switch (state) {
+    case pipeline::CaptureState::kStarting:
+      return PipelineState::kStarting;
+    case pipeline::CaptureState::kSnapshotting:
+      return PipelineState::kSnapshotting;
+    case pipeline::CaptureState::kStreaming:
+      return PipelineState::kStreaming;
+    case pipeline::CaptureState::kWaitingForDisk:
+      return PipelineState::kWaitingForDisk;
+    case pipeline::CaptureState::kReconnecting:
+      return PipelineState::kReconnecting;
+    case pipeline::CaptureState::kStopped:
+      return PipelineState::kStopped;
+    case pipeline::CaptureState::kFailed:
+      return PipelineState::kFailed;
+  }
+  return PipelineState::kFailed;
+}
+
+FollowerState state_of(pipeline::FollowerState state) {
+  switch (state) {
+    case pipeline::FollowerState::kFollowing:
+      return FollowerState::kFollowing;
+    case pipeline::FollowerState::kCatchingUp:
+      return FollowerState::kCatchingUp;
+    case pipeline::FollowerState::kStopped:
+      return FollowerState::kStopped;
+    case pipeline::FollowerState::kFailed:
+      return FollowerState::kFailed;
+    case pipeline::FollowerState::kLost:
+      return FollowerState::kLost;
+  }
+  return FollowerState::kFailed;
+}
+
+Severity severity_of(postgres::Severity severity) {
+  switch (severity) {
+    case postgres::Severity::kNote:
+      return Severity::kNote;
+    case postgres::Severity::kWarning:
+      return Severity::kWarning;
+    case postgres::Severity::kError:
+      return Severity::kError;
+  }
+  return Severity::kError;
+}
+
+// "150020" is 15.20.
+std::string version_text(int version) {
+  return fmt::format("{}.{}", version / 10000, version % 10000);
+}
+
+std::optional<TimeUs> time_or_none(model::Timestamp time) {
+  if (model::value(time) == 0) return std::nullopt;
+  return model::value(time);
+}
+
+std::uint64_t difference(model::Lsn from, model::Lsn to) {
+  return to > from ? model::value(to) - model::value(from) : 0;
+}
+
+const char* operation_name(Operation operation) {
+  switch (operation) {
+    case Operation::kInsert:
+      return "i";
+    case Operation::kUpdate:
+      return "u";
+    case Operation::kDelete:
+      return "d";
+    case Operation::kTruncate:
+      return "t";
+    case Operation::kRead:
+      return "r";
+  }
+  return "i";
+}
+
+Operation operation_of(std::string_view letter) {
+  switch (letter.empty() ? 'i' : letter[0]) {
+    case 'u':
+      return Operation::kUpdate;
+    case 'd':
+      return Operation::kDelete;
+    case 't':
+      return Operation::kTruncate;
+    case 'r':
+      return Operation::kRead;
+    default:
+      return Operation::kInsert;
+  }
+}
+
+std::int64_t number(const std::optional<std::string>& text) {
+  return text ? std::strtoll(text->c_str(), nullptr, 10) : 0;
+}
+
+Error snapshot_in_progress() {
+  return error(Code::kUnavailable, "the first snapshot is not complete yet", {},
+               "Views and tables are shown once they are true; the status tells how far it is");
+}
+
+}  // namespace
+
+PipelineBackend::PipelineBackend(pipeline::Pipeline& pipeline, PipelineBackendOptions options)
+    : pipeline_(pipeline), options_(std::move(options)) {}
+
+Result<std::unique_ptr<engine::Reader>> PipelineBackend::reader() {
+  if (pipeline_.engine() == nullptr) {
+    return error(Code::kUnavailable, "the engine is not open", "engine.mirrors is none",
+                 "Set engine.mirrors to needed or all, and restart");
+  }
+  return pipeline_.engine()->reader(options_.reader_wait);
+}
+
+std::vector<FollowerStatus> PipelineBackend::followers(const pipeline::CaptureStatus& capture) {
+  std::vector<FollowerStatus> out;
+  const model::Position durable = pipeline_.log().durable_position();
+  for (const pipeline::FollowerStatus& follower : pipeline_.follower_statuses()) {
+    FollowerStatus row;
+    row.name = follower.name;
+    row.kind = follower.kind;
+    row.state = state_of(follower.state);
+    row.position = follower.position.lsn;
+    row.lag_bytes = difference(follower.position.lsn, durable.lsn);
+    row.lag_ms = 0;
+    if (follower.position < durable) {
+      const std::int64_t newest = model::value(capture.last_commit_time);
+      const std::int64_t own = model::value(follower.commit_time);
+      row.lag_ms = own != 0 && newest > own ? static_cast<std::uint64_t>(newest - own) / 1000 : 0;
+    }
+    if (follower.error) row.error = follower.error->text();
+    out.push_back(std::move(row));
+  }
+  return out;
+}
+
+Rates PipelineBackend::rates(std::uint64_t changes, std::uint64_t bytes) {
+  const std::int64_t now = pipeline_.clock().now_us();
+  MutexLock lock(mutex_);
+  if (newer_.time_us == 0) older_ = newer_ = {now, changes, bytes};
+  if (now - newer_.time_us > Microseconds(options_.rate_window).count()) {
+    older_ = newer_;
+    newer_ = {now, changes, bytes};
+  }
+  const double seconds = static_cast<double>(now - older_.time_us) / 1e6;
+  if (seconds <= 0) return {};
+  return {static_cast<double>(changes - older_.changes) / seconds,
+          static_cast<double>(bytes - older_.bytes) / seconds};
+}
+
+StatusReport PipelineBackend::status() {
+  const pipeline::CaptureStatus capture = pipeline_.capture_status();
+  const config::Config& config = pipeline_.config();
+  StatusReport out;
+  out.state = state_of(capture.state);
+  out.message = capture.message;
+  out.version = options_.version;
+  out.source.name = config.source.name.empty() ? capture.system.database : config.source.name;
+  out.source.database = capture.system.database;
+  out.source.host = capture.where.substr(0, capture.where.find('/'));
+  if (capture.system.server_version != 0)
+    out.source.server_version = version_text(capture.system.server_version);
+  out.source.slot = config.source.slot;
+  out.source.publication = config.source.publication;
+  out.source.slot_active = capture.state == pipeline::CaptureState::kStreaming;
+  out.source.received_lsn = capture.received_lsn;
+  out.source.confirmed_lsn = capture.confirmed_lsn;
+  out.source.server_lsn = capture.server_lsn;
+  out.source.retained_wal_bytes = difference(capture.confirmed_lsn, capture.server_lsn);
+  out.source.last_commit_time = time_or_none(capture.last_commit_time);
+  out.source.tables = capture.tables.size();
+  out.source.snapshot.rows = capture.snapshot.rows;
+  out.source.snapshot.tables_done = capture.snapshot.parts_done;
+  out.source.snapshot.tables_total = capture.snapshot.parts;
+  out.source.snapshot.state =
+      capture.state == pipeline::CaptureState::kSnapshotting
+          ? SnapshotState::kRunning
+          : (pipeline_.log().durable_position() == model::Position{} ? SnapshotState::kNone
+                                                                     : SnapshotState::kDone);
+  const auto segments = pipeline_.log().segments();
+  out.log.bytes = pipeline_.log().bytes();
+  out.log.segments = segments.size();
+  if (!segments.empty()) {
+    out.log.oldest_time = segments.front().created_us;
+    out.log.first_lsn = segments.front().first.lsn;
+  }
+  out.log.last_lsn = pipeline_.log().durable_position().lsn;
+  out.log.free_disk_bytes = pipeline_.free_disk_bytes();
+  out.followers = followers(capture);
+  out.rates = rates(capture.changes, capture.bytes);
+  for (const postgres::Finding& finding : capture.findings)
+    out.findings.push_back({severity_of(finding.severity), "source", finding.message, finding.fix});
+  return out;
+}
+
+Readiness PipelineBackend::readiness() {
+  Readiness out;
+  const pipeline::CaptureStatus capture = pipeline_.capture_status();
+  const engine::Engine* engine = pipeline_.engine();
+  out.snapshot_complete = engine == nullptr ? pipeline_.log().snapshot_complete()
+                                            : engine->position().snapshot_complete;
+  if (!out.snapshot_complete) out.not_ready.push_back("The first snapshot is not complete.");
+  if (capture.state != pipeline::CaptureState::kStreaming)
+    out.not_ready.push_back("The source is not streaming.");
+  for (const FollowerStatus& follower : followers(capture)) {
+    if (follower.state == FollowerState::kFailed || follower.state == FollowerState::kLost)
+      out.not_ready.push_back(fmt::format("Follower {} has stopped.", follower.name));
+    else if (follower.lag_ms.value_or(0) >
+             static_cast<std::uint64_t>(options_.ready_lag_max.count()))
+      out.not_ready.push_back(
+          fmt::format("Follower {} is {} ms behind.", follower.name, *follower.lag_ms));
+  }
+  return out;
+}
+
+std::vector<TableInfo> PipelineBackend::tables() {
+  std::map<std::string, TableInfo> by_name;
+  for (const model::Table& table : pipeline_.capture_status().tables) {
+    TableInfo& info = by_name[table.qualified_name()];
+    info.schema = table.schema;
+    info.name = table.name;
+    for (const model::Column& column : table.columns)
+      info.columns.push_back({column.name, column.type_name, column.in_key});
+  }
+  const auto reader = this->reader();
+  if (reader.ok()) {
+    duck::Connection& connection = (*reader)->connection();
+    const bool complete = (*reader)->position().snapshot_complete;
+    for (const engine::Mirror& mirror : pipeline_.engine()->mirrors()) {
+      const auto entry = by_name.find(mirror.table.qualified_name());
+      if (entry == by_name.end()) continue;
+      entry->second.mirrored = true;
+      if (!complete) continue;
+      if (const auto rows = connection.query_int("SELECT count(*) FROM " + mirror.name); rows.ok())
+        entry->second.rows = static_cast<std::uint64_t>(*rows);
+    }
+    const auto activity = connection.query_texts(
+        "SELECT \"schema\" || '.' || \"table\", op, sum(changes), epoch_us(max(minute)) "
+        "FROM pgweir.activity GROUP BY ALL");
+    if (activity.ok()) {
+      for (const duck::TextRow& row : activity->rows) {
+        const auto entry = by_name.find(row[0].value_or(""));
+        if (entry == by_name.end()) continue;
+        TableInfo& info = entry->second;
+        const auto changes = static_cast<std::uint64_t>(number(row[2]));
+        switch (operation_of(row[1].value_or(""))) {
+          case Operation::kInsert:
+            info.inserts = changes;
+            break;
+          case Operation::kUpdate:
+            info.updates = changes;
+            break;
+          case Operation::kDelete:
+            info.deletes = changes;
+            break;
+          case Operation::kTruncate:
+            info.truncates = changes;
+            break;
+          case Operation::kRead:
+            info.reads = changes;
+            break;
+        }
+        info.last_change = std::max(info.last_change.value_or(0), number(row[3]));
+      }
+    }
+  }
+  std::vector<TableInfo> out;
+  for (auto& [name, info] : by_name) out.push_back(std::move(info));
+  return out;
+}
+
+std::vector<ViewInfo> PipelineBackend::views() {
+  std::vector<ViewInfo> out;
+  if (pipeline_.views() == nullptr) return out;
+  const auto reader = this->reader();
+  const bool complete = reader.ok() && (*reader)->position().snapshot_complete;
+  for (const views::ViewInfo& view : pipeline_.views()->views()) {
+    ViewInfo info;
+    info.name = view.name;
+    info.sql = view.sql;
+    info.strategy = view.strategy;
+    info.reason = view.reason;
+    for (const engine::StoreColumn& column : view.columns)
+      info.columns.push_back({column.name, column.type, CellKind::kText});
+    info.state = view.state == views::ViewState::kLive      ? ViewState::kLive
+                 : view.state == views::ViewState::kWaiting ? ViewState::kBuilding
+                                                            : ViewState::kFailed;
+    if (view.error) info.error = view.error->text();
+    if (complete && info.state == ViewState::kLive) {
+      const auto rows = (*reader)->connection().query_int("SELECT count(*) FROM " + view.rows);
+      if (rows.ok()) info.rows = static_cast<std::uint64_t>(*rows);
+      info.position = (*reader)->position().end_lsn;
+    }
+    out.push_back(std::move(info));
+  }
+  return out;
+}
+
+Result<RowsAnswer> PipelineBackend::view_rows(const std::string& name, const RowsRequest& request) {
+  TRY_ASSIGN(const auto reader, this->reader());
+  if (!reader->position().snapshot_complete) return snapshot_in_progress();
+  TRY_ASSIGN(const views::ViewInfo view, pipeline_.views()->view(name));
+  if (view.state != views::ViewState::kLive) {
+    return error(Code::kUnavailable, fmt::format("view '{}' is not live", name),
+                 view.error ? view.error->text() : "", "Its state says why: /api/v1/views");
+  }
+  const std::string& from = view.rows;
+  std::string order;
+  for (const OrderBy& by : request.order) {
+    order += fmt::format("{}{}{}", order.empty() ? " ORDER BY " : ", ",
+                         duck::quote_identifier(by.column), by.descending ? " DESC" : "");
+  }
+  ReaderQuery query;
+  query.sql = fmt::format("SELECT * FROM {}{} LIMIT {} OFFSET {}", from, order, request.limit,
+                          request.offset);
+  query.row_max = request.limit;
+  query.bytes_max = request.bytes_max;
+  query.timeout = options_.rows_timeout;
+  TRY_ASSIGN(ReaderRows rows, run_query(reader->connection(), query));
+  if (rows.cut_by_bytes) {
+    return error(Code::kInvalid, "the rows are too large for one answer", {},
+                 "Ask for fewer rows with limit");
+  }
+  RowsAnswer out;
+  out.rows = std::move(rows.rows);
+  TRY_ASSIGN(const std::int64_t total,
+             reader->connection().query_int(fmt::format("SELECT count(*) FROM {}", from)));
+  out.total = static_cast<std::uint64_t>(total);
+  out.position = reader->position().end_lsn;
+  out.time = time_or_none(reader->position().commit_time);
+  return out;
+}
+
+Result<SqlAnswer> PipelineBackend::sql(const SqlRequest& request) {
+  TRY_ASSIGN(const auto reader, this->reader());
+  if (!reader->position().snapshot_complete) return snapshot_in_progress();
+  ReaderQuery query;
+  query.sql = request.sql;
+  query.parameters = request.parameters;
+  query.row_max = request.limit;
+  query.bytes_max = request.bytes_max;
+  query.timeout = request.timeout;
+  TRY_ASSIGN(ReaderRows rows, run_query(reader->connection(), query));
+  SqlAnswer out;
+  out.rows = std::move(rows.rows);
+  out.truncated = rows.cut_by_rows || rows.cut_by_bytes;
+  out.position = reader->position().end_lsn;
+  return out;
+}
+
+Result<ActivityAnswer> PipelineBackend::activity(const ActivityRequest& request) {
+  TRY_ASSIGN(const auto reader, this->reader());
+  const char* bucket = request.bucket == TimeBucket::kMinute ? "minute"
+                       : request.bucket == TimeBucket::kHour ? "hour"
+                                                             : "day";
+  std::string where = fmt::format(
+      "minute >= make_timestamptz({}) AND minute < make_timestamptz({})", request.from, request.to);
+  const auto in_list = [&where](const char* column, const std::vector<std::string>& values) {
+    if (values.empty()) return;
+    std::string list;
+    for (const std::string& value : values)
+      list += (list.empty() ? "" : ", ") + duck::quote_literal(value);
+    where += fmt::format(" AND {} IN ({})", column, list);
+  };
+  in_list("\"schema\" || '.' || \"table\"", request.tables);
+  std::vector<std::string> letters;
+  for (const Operation operation : request.operations) letters.push_back(operation_name(operation));
+  in_list("op", letters);
+  TRY_ASSIGN(const duck::TextRows rows,
+             reader->connection().query_texts(fmt::format(
+                 "SELECT epoch_us(date_trunc('{}', minute AT TIME ZONE 'UTC')) AS bucket, "
+                 "\"schema\" || '.' || \"table\" AS name, op, sum(changes), sum(bytes), "
+                 "sum(transactions) FROM pgweir.activity WHERE {} GROUP BY ALL "
+                 "ORDER BY bucket, name, op",
+                 bucket, where)));
+  ActivityAnswer out;
+  for (const duck::TextRow& row : rows.rows) {
+    out.buckets.push_back({number(row[0]), row[1].value_or(""), operation_of(row[2].value_or("")),
+                           static_cast<std::uint64_t>(number(row[3])),
+                           static_cast<std::uint64_t>(number(row[4])),
+                           static_cast<std::uint64_t>(number(row[5]))});
+  }
+  out.position = reader->position().end_lsn;
+  return out;
+}
+
+}  // namespace pgweir::server

@@ -1,0 +1,59 @@
+// Answers the API's questions from a running pipeline.
+//
+// Place:   the only part of server/ that knows pipeline/ and engine/.
+// Threads: any; every query reads on a connection of its own at one position.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/mutex.h"
+#include "pipeline/pipeline.h"
+#include "server/backend.h"
+
+namespace pgweir::server {
+
+struct PipelineBackendOptions {
+  std::string version;                 // of the program
+  Milliseconds reader_wait{2'000};     // for a free reader, then kUnavailable
+  Milliseconds rows_timeout{10'000};   // of calls without a timeout of their own
+  Milliseconds ready_lag_max{30'000};  // a follower further behind makes /readyz say no
+  Milliseconds rate_window{5'000};     // over which rates are taken
+  std::size_t tail_rows_max = 2'000;   // changes read from the log at a time for one tail
+};
+
+class PipelineBackend final : public Backend {
+ public:
+  // `pipeline` must outlive the backend.
+  explicit PipelineBackend(pipeline::Pipeline& pipeline, PipelineBackendOptions options);
+
+  StatusReport status() override;
+  Readiness readiness() override;
+  std::vector<TableInfo> tables() override;
+  std::vector<ViewInfo> views() override;
+  Result<RowsAnswer> view_rows(const std::string& name, const RowsRequest& request) override;
+  Result<SqlAnswer> sql(const SqlRequest& request) override;
+  Result<ActivityAnswer> activity(const ActivityRequest& request) override;
+  Result<std::unique_ptr<Subscription>> tail(const TailRequest& request,
+                                             std::shared_ptr<EventSink> sink) override;
+  std::vector<MetricFamily> metrics() override;
+
+ private:
+  Result<std::unique_ptr<engine::Reader>> reader();
+  std::vector<FollowerStatus> followers(const pipeline::CaptureStatus& capture);
+  Rates rates(std::uint64_t changes, std::uint64_t bytes) EXCLUDES(mutex_);
+
+  pipeline::Pipeline& pipeline_;
+  const PipelineBackendOptions options_;
+
+  struct Sample {
+    std::int64_t time_us = 0;
+    std::uint64_t changes = 0;
+    std::uint64_t bytes = 0;
+  };
+  Mutex mutex_;
+  Sample older_ GUARDED_BY(mutex_);
+  Sample newer_ GUARDED_BY(mutex_);
+};
+
+}  // namespace pgweir::server

@@ -1,0 +1,130 @@
+// The tail: changes out of the log, from any place in it, to one reader.
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+#include "pipeline/batch_reader.h"
+#include "server/change_json.h"
+#include "server/pipeline_backend.h"
+
+namespace pgweir::server {
+namespace {
+
+// Reads the log on a thread of its own, so that a slow reader costs nobody else anything.
+class LogTail final : public Subscription {
+ public:
+  LogTail(std::unique_ptr<pipeline::BatchReader> reader, TailRequest request,
+          std::shared_ptr<EventSink> sink)
+      : reader_(std::move(reader)),
+        request_(std::move(request)),
+        sink_(std::move(sink)),
+        thread_([this] { run(); }) {}
+
+  ~LogTail() override {
+    stopping_ = true;
+    thread_.join();
+  }
+
+ private:
+  // How soon the destructor is noticed.
+  static constexpr Microseconds kLook{50'000};
+
+  void run() {
+    while (!stopping_) {
+      const auto event = reader_->next(kLook);
+      if (!event.ok()) {
+        sink_->fail(event.error());
+        return;
+      }
+      if (event->kind == pipeline::LogEvent::Kind::kBatch && !deliver(*event->batch)) return;
+    }
+  }
+
+  // False when the reader is gone.
+  bool deliver(const model::Batch& batch) {
+    for (const model::Change& change : batch.changes) {
+      const model::Transaction& transaction = batch.transactions[change.transaction];
+      if (!wanted(batch, change, transaction)) continue;
+      const model::Position position{batch.to.epoch, transaction.commit_lsn, change.sequence};
+      while (true) {
+        if (stopping_) return false;
+        const SinkState room = sink_->wait_for_room(Milliseconds(kLook.count() / 1000));
+        if (room == SinkState::kClosed) return false;
+        if (room == SinkState::kOpen) break;
+      }
+      if (sink_->send({model::to_string(position), change_as_json(batch, change, position)}) ==
+          SinkState::kClosed)
+        return false;
+    }
+    return true;
+  }
+
+  bool wanted(const model::Batch& batch, const model::Change& change,
+              const model::Transaction& transaction) const {
+    if (request_.from_lsn && transaction.commit_lsn < *request_.from_lsn) return false;
+    if (request_.from_time && model::value(transaction.commit_time) < *request_.from_time)
+      return false;
+    const auto contains = [](const auto& list, const auto& item) {
+      return list.empty() || std::find(list.begin(), list.end(), item) != list.end();
+    };
+    return contains(request_.operations, operation_of(change.op)) &&
+           contains(request_.tables, batch.table_of(change).qualified_name());
+  }
+
+  const std::unique_ptr<pipeline::BatchReader> reader_;
+  const TailRequest request_;
+  const std::shared_ptr<EventSink> sink_;
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Subscription>> PipelineBackend::tail(const TailRequest& request,
+                                                            std::shared_ptr<EventSink> sink) {
+  log::Log& log = pipeline_.log();
+  model::Position after = log.durable_position();
+  if (request.after) {
+    after = *request.after;
+  } else if (request.from_lsn || request.from_time) {
+    // The newest segment that begins early enough: what lies in front of the wish is filtered.
+    const auto segments = log.segments();
+    after = {};
+    for (const log::SegmentInfo& segment : segments) {
+      const bool early = request.from_lsn ? segment.last.lsn < *request.from_lsn
+                                          : segment.last_frame_us < *request.from_time;
+      if (early) after = segment.last;
+    }
+    if (after == model::Position{} && !segments.empty() && segments.front().first.sequence > 1) {
+      after = segments.front().first;
+      --after.sequence;
+    }
+  }
+  pipeline::BatchReaderOptions options;
+  options.batch_rows_max = options_.tail_rows_max;
+  TRY_ASSIGN(auto reader, pipeline::BatchReader::open(log, after, options));
+  return std::unique_ptr<Subscription>(
+      std::make_unique<LogTail>(std::move(reader), request, std::move(sink)));
+}
+
+std::vector<MetricFamily> PipelineBackend::metrics() {
+  const pipeline::CaptureStatus capture = pipeline_.capture_status();
+  const auto counter = [](const char* name, const char* help, std::uint64_t value) {
+    return MetricFamily{name, help, MetricKind::kCounter, {{{}, static_cast<double>(value)}}};
+  };
+  return {
+      counter("pgweir_capture_changes_total", "Row changes captured since the start.",
+              capture.changes),
+      counter("pgweir_capture_transactions_total", "Transactions captured since the start.",
+              capture.transactions),
+      counter("pgweir_capture_bytes_total", "Bytes of messages captured since the start.",
+              capture.bytes),
+      counter("pgweir_capture_reconnects_total",
+              "Times the connection to the source was made anew.", capture.reconnects),
+  };
+}
+
+}  // namespace pgweir::server
