@@ -1,0 +1,206 @@
+// The bank: whatever is killed whenever, the sum over all accounts reads 0 at every moment.
+//
+// Method: a generator moves money between accounts, each transfer in one transaction. A reader
+// polls
+//         `total`, a view over the view `balance`, the whole time. pgweir is killed at random
+//         moments, PostgreSQL too. At the end every mirror and view equals PostgreSQL's own answer.
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <random>
+#include <thread>
+
+#include "harness/cluster.h"
+#include "harness/program.h"
+#include "harness/scratch.h"
+
+namespace pgweir::harness {
+namespace {
+using namespace std::chrono_literals;
+
+struct View {
+  const char* name;
+  const char* sql;       // ours
+  const char* postgres;  // the same answer by PostgreSQL
+};
+
+const View kViews[] = {
+    {"balance", "SELECT account_id, sum(amount) AS balance FROM entries GROUP BY account_id",
+     "SELECT account_id, sum(amount) FROM entries GROUP BY account_id"},
+    {"total", "SELECT sum(balance) AS total, count(*) AS accounts FROM balance",
+     "SELECT sum(amount), count(DISTINCT account_id) FROM entries"},
+    {"large", "SELECT id, amount, status FROM transfers WHERE amount >= 900",
+     "SELECT id, amount, status FROM transfers WHERE amount >= 900"},
+    {"by_region",
+     "SELECT a.region, count(*) AS entries, sum(e.amount) AS volume FROM entries e JOIN accounts a "
+     "ON a.id = e.account_id GROUP BY a.region",
+     "SELECT a.region, count(*), sum(e.amount) FROM entries e JOIN accounts a ON a.id = "
+     "e.account_id "
+     "GROUP BY a.region"},
+    {"per_minute",
+     "SELECT window_start, count(*) AS transfers, sum(amount) AS volume FROM tumble(transfers, "
+     "created_at, INTERVAL 1 MINUTE) GROUP BY window_start",
+     "SELECT to_char(date_bin('1 minute', created_at, '1970-01-01Z') AT TIME ZONE 'UTC', "
+     "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), count(*), sum(amount) FROM transfers GROUP BY 1"},
+};
+
+std::string bank_yaml(const Cluster& cluster, const std::string& database,
+                      const std::string& directory) {
+  std::string yaml = fmt::format(
+      "source: {{url: \"{}\", tables: [public.*]}}\ndata: {}/data\n"
+      "engine: {{memory: 512MiB, mirrors: all}}\n"
+      "sinks: {{lake: {{type: parquet, path: {}/lake, roll: {{every: 2s, size: "
+      "8MiB}}}}}}\nviews:\n",
+      cluster.url(database), directory, directory);
+  for (const View& view : kViews) yaml += fmt::format("  {}: {}\n", view.name, view.sql);
+  return yaml;
+}
+
+// Sorted lines, so that both sides compare whatever their order.
+std::string sorted_lines(std::string text, char separator) {
+  std::vector<std::string> lines;
+  std::string line;
+  for (const char c : text + separator) {
+    if (c != separator) {
+      line += c;
+      continue;
+    }
+    lines.push_back(line);
+    line.clear();
+  }
+  std::sort(lines.begin(), lines.end());
+  std::string out;
+  for (const std::string& each : lines) out += each + "\n";
+  return out;
+}
+
+void expect_equal_answers(Cluster& cluster, const std::string& database, Program& program) {
+  for (const View& view : kViews) {
+    EXPECT_EQ(sorted_lines(program.sql(fmt::format("SELECT * FROM {}", view.name)), ';'),
+              sorted_lines(cluster.sql(view.postgres, database), '\n'))
+        << view.name;
+  }
+  for (const char* table : {"accounts", "transfers", "entries"}) {
+    const std::string columns = std::string(table) == "accounts"
+                                    ? "count(*), sum(id), sum(balance), count(DISTINCT region)"
+                                    : "count(*), sum(id), sum(amount)";
+    EXPECT_EQ(program.sql(fmt::format("SELECT {} FROM public.{}", columns, table)),
+              cluster.sql(fmt::format("SELECT {} FROM {}", columns, table), database))
+        << table;
+  }
+}
+
+// Polls `total` the whole time; anything but 0 is a failure.
+class TotalReader {
+ public:
+  explicit TotalReader(std::string url) : url_(std::move(url)), thread_([this] { run(); }) {}
+  ~TotalReader() { stop(); }
+  void stop() {
+    stopping_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+  int answers() const { return answers_; }
+  std::string wrong() {
+    stop();
+    return wrong_;
+  }
+
+ private:
+  void run() {
+    while (!stopping_) {
+      const HttpAnswer answer = http_get(url_ + "/api/v1/views/total/rows");
+      if (answer.status != 200) {
+        std::this_thread::sleep_for(5ms);
+        continue;
+      }
+      const Json json = answer.json();
+      ++answers_;
+      const Json total = json["rows"].empty() ? Json("no row") : json["rows"][0][0];
+      const bool zero = total.is_null() ||
+                        (total.is_string() && std::stod(total.get<std::string>()) == 0) ||
+                        (total.is_number() && total.get<double>() == 0);
+      if (!zero) wrong_ += answer.body + "\n";
+    }
+  }
+
+  const std::string url_;
+  std::atomic<bool> stopping_{false};
+  std::atomic<int> answers_{0};
+  std::string wrong_;
+  std::thread thread_;
+};
+
+int kill_count(const char* variable, int standard) {
+  const char* given = std::getenv(variable);
+  return given != nullptr ? std::atoi(given) : standard;
+}
+
+}  // namespace
+
+TEST(Consistency, TotalReadsZeroThroughKillsOfBothSides) {
+  const int program_kills = kill_count("PGWEIR_KILLS", 50);
+  const int server_kills = kill_count("PGWEIR_SERVER_KILLS", 5);
+  std::mt19937 random(test_seed());
+  ScratchFolder scratch;
+  // A killed server must come back with what it confirmed.
+  Cluster cluster({.settings = {{"fsync", "on"}}});
+  const std::string database = cluster.create_database();
+  ASSERT_EQ(run_program({"generate", "payments", "--url", cluster.url(database), "--init-only",
+                         "--accounts", "200"})
+                .exit_code,
+            0);
+
+  Program program(scratch.path(), bank_yaml(cluster, database, scratch.path()));
+  program.start();
+  ASSERT_TRUE(program.wait_ready());
+  TotalReader reader(program.url());
+
+  std::atomic<bool> generating{true};
+  const unsigned workload_seed = random();
+  std::thread generator([&] {
+    // A killed server ends the generator: it is started again with another seed.
+    for (unsigned run = 0; generating; ++run) {
+      auto process = io::Process::start(
+          {.arguments = {program_path(), "generate", "payments", "--url", cluster.url(database),
+                         "--rate", "300", "--for", "5s", "--updates", "0.2", "--deletes", "0.1",
+                         "--accounts", "200", "--seed", std::to_string(workload_seed + run)},
+           .output = scratch.file("generator.log")});
+      if (!process.ok()) return;
+      while (generating && !process->poll()) std::this_thread::sleep_for(20ms);
+      if (!process->poll()) (void)process->signal(SIGTERM);
+      (void)process->wait(10s);
+      std::this_thread::sleep_for(100ms);
+    }
+  });
+
+  std::uniform_int_distribution<int> pause_ms(100, 1500);
+  std::vector<bool> server_turn(static_cast<std::size_t>(program_kills + server_kills), false);
+  std::fill(server_turn.begin(), server_turn.begin() + server_kills, true);
+  std::shuffle(server_turn.begin(), server_turn.end(), random);
+  for (std::size_t turn = 0; turn < server_turn.size(); ++turn) {
+    SCOPED_TRACE(fmt::format("kill {}", turn));
+    std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms(random)));
+    if (server_turn[turn]) {
+      cluster.stop(turn % 2 == 0 ? Cluster::Stop::kKill : Cluster::Stop::kImmediate);
+      cluster.start();
+    } else {
+      ASSERT_TRUE(program.running()) << program.output();
+      program.kill();
+      program.start();
+    }
+    // The position goes on after every kill.
+    const std::string lsn = cluster.sql("SELECT pg_current_wal_insert_lsn()", database);
+    ASSERT_TRUE(program.wait_position(lsn));
+  }
+  generating = false;
+  generator.join();
+
+  ASSERT_TRUE(program.wait_position(cluster.sql("SELECT pg_current_wal_lsn()", database)));
+  expect_equal_answers(cluster, database, program);
+  EXPECT_GT(reader.answers(), 100);
+  EXPECT_EQ(reader.wrong(), "");
+  EXPECT_EQ(program.terminate(), 0) << program.output();
+}
+
+}  // namespace pgweir::harness
