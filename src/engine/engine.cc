@@ -16,6 +16,19 @@ namespace {
 
 using duck::quote_identifier;
 
+// A schema that is called like one of DuckDB's databases needs ours in front.
+std::string mirror_schema(const model::Table& table) {
+  const std::string schema = quote_identifier(table.schema);
+  for (const char* database : {kCatalog, "memory", "system", "temp"}) {
+    if (table.schema == database) return fmt::format("{}.{}", kCatalog, schema);
+  }
+  return schema;
+}
+
+std::string mirror_name(const model::Table& table) {
+  return mirror_schema(table) + "." + quote_identifier(table.name);
+}
+
 // A known table: with a writer and a public Mirror when it is mirrored.
 struct KnownTable {
   StoredTable stored;
@@ -44,6 +57,7 @@ class DuckEngine : public Engine {
   Result<std::unique_ptr<Reader>> reader(Milliseconds timeout) override {
     return readers_->lend(timeout);
   }
+  void interrupt_readers() override { readers_->interrupt_all(); }
 
  private:
   template <typename Body>
@@ -123,7 +137,7 @@ Status DuckEngine::attach_mirror(KnownTable& known) {
   known.mirror = {.table = table,
                   .kind = layout.identity.kind,
                   .kept_columns = layout.identity.kept,
-                  .name = quote_identifier(table.schema) + "." + quote_identifier(table.name),
+                  .name = mirror_name(table),
                   .stopped = known.stored.stopped};
   TRY_ASSIGN(known.writer, MirrorWriter::open(*connection_, std::move(layout)));
   known.mirror.store = &known.writer->store();
@@ -310,7 +324,7 @@ Status DuckEngine::show_mirror(const KnownTable& known) {
   for (const StoreColumn& column : known.writer->layout().columns)
     columns += (columns.empty() ? "" : ", ") + quote_identifier(column.name);
   TRY(connection_->execute(
-      fmt::format("CREATE SCHEMA IF NOT EXISTS {}", quote_identifier(table.schema))));
+      fmt::format("CREATE SCHEMA IF NOT EXISTS {}", mirror_schema(table))));
   return connection_->execute(fmt::format("CREATE OR REPLACE VIEW {} AS SELECT {} FROM {}",
                                           known.mirror.name, columns,
                                           known.mirror.store->content_name()));
@@ -461,9 +475,7 @@ Status DuckEngine::hide_mirrors() {
   for (auto& [oid, known] : tables_) {
     if (!known.stored.mirrored) continue;
     known.writer.reset();
-    const model::Table& table = known.stored.table;
-    TRY(connection_->execute(fmt::format("DROP VIEW IF EXISTS {}.{}", quote_identifier(table.schema),
-                                         quote_identifier(table.name))));
+    TRY(connection_->execute("DROP VIEW IF EXISTS " + mirror_name(known.stored.table)));
     TRY(connection_->execute(fmt::format("DROP TABLE IF EXISTS {}.raw_{}", kInternalSchema, oid)));
     TRY(Store::drop(*connection_, fmt::format("mirror of {}", oid)));
   }

@@ -44,7 +44,9 @@ struct Mirror {
   model::Table table;                        // the newest version
   MirrorKind kind = MirrorKind::kKeyed;
   std::vector<std::uint32_t> kept_columns;   // indexes into table.columns
-  std::string name;                          // "schema"."table", quoted: a DuckDB view of its rows
+  // "schema"."table", quoted: a DuckDB view of its rows. (With the database in front where the schema
+  // alone would be taken for a database.)
+  std::string name;
   Store* store = nullptr;                    // its columns: the kept ones, with DuckDB's names
   // Why its changes are no longer taken; empty while it is live. Its rows are then out of date, and
   // reading `name` fails with this reason.
@@ -146,6 +148,8 @@ class Engine {
 
   // Waits up to `timeout` for one of readers_max places. kTimeout when there was none.
   virtual Result<std::unique_ptr<Reader>> reader(Milliseconds timeout) = 0;
+  // Ends the queries that readers run now, with kCancelled; any thread.
+  virtual void interrupt_readers() = 0;
 };
 
 }  // namespace pgweir::engine

@@ -4,6 +4,8 @@
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "engine/batch_builder.h"
 #include "harness/scratch.h"
 
@@ -131,6 +133,189 @@ TEST_F(EngineTest, ASnapshotReplacesEverything) {
   EXPECT_EQ(apply(), "");
   open();
   EXPECT_EQ(rows("SELECT * FROM accounts ORDER BY id"), "5|g;6|f");
+}
+
+TEST_F(EngineTest, AValueThatDoesNotFitNamesEverything) {
+  model::Column amount = typed_column("amount", 1700);
+  amount.type_name = "numeric";
+  const auto prices = make_table(2, "shop", "prices", {int_column("id", true), amount});
+  begin(16);
+  builder_->insert(prices, {"42", "0.0000000001"});
+  EXPECT_EQ(apply(),
+            "a value of shop.prices.amount (numeric) does not fit into DECIMAL(38,9) "
+            "(key (id)=(42); commit 0/10; value '0.0000000001'). "
+            "Choose another source.numeric, or exclude the column");
+  EXPECT_EQ(engine_->position().position, next_);
+  begin(16);
+  builder_->insert(prices, {"42", "0.5"});
+  EXPECT_EQ(apply(), "");
+  EXPECT_EQ(rows("SELECT * FROM shop.prices"), "42|0.500000000");
+}
+
+TEST_F(EngineTest, ARowThatTheMirrorLacksIsAnError) {
+  begin(10);
+  builder_->update(accounts_, {}, {"1", "a"});
+  EXPECT_NE(apply().find("the mirror of public.accounts lacks the row of a key that was changed"),
+            std::string::npos);
+  begin(10);
+  builder_->insert(accounts_, {"1", "a"});
+  builder_->insert(accounts_, {"1", "b"});
+  EXPECT_EQ(apply(),
+            "a change of table public.accounts does not follow from those before it "
+            "(its key is there already; operation i, commit 0/A, record 2)");
+}
+
+TEST_F(EngineTest, AnyNameWorks) {
+  const std::string long_name(63, 'n');
+  const struct {
+    std::string schema, table, column;
+  } cases[] = {{"public", "Quoted \"table\"", "a\"b"}, {"My.Schema", "dots.in.name", "x.y"},
+               {"main", "in_main", "pgweir_hash"},      {"pgweir", "in ours", "pgweir_weight"},
+               {long_name, long_name, long_name},       {"schéma", "täble", "ключ"},
+               {"pgweir_engine", "select", "from"},     {"temp", "t", "pgweir_run"}};
+  std::uint32_t oid = 100;
+  for (const auto& name : cases) {
+    const auto table = make_table(++oid, name.schema, name.table,
+                                  {int_column("id", true), text_column(name.column), text_column("c0")});
+    begin(oid * 10);
+    builder_->insert(table, {"1", "a", "z"});
+    EXPECT_EQ(apply(), "") << name.table;
+    begin(oid * 10 + 5);
+    builder_->update(table, {}, {"1", "b", "z"});
+    EXPECT_EQ(apply(), "") << name.table;
+    const std::string qualified = "pgweir_engine." + duck::quote_identifier(name.schema) + "." +
+                                  duck::quote_identifier(name.table);
+    EXPECT_EQ(rows("SELECT * FROM " + qualified), "1|b|z") << name.table;
+  }
+  open();
+  EXPECT_EQ(rows("SELECT pgweir_hash_2 FROM main.in_main"), "b");
+  EXPECT_EQ(engine_->mirrors().size(), std::size(cases));
+}
+
+TEST_F(EngineTest, NamesThatDifferOnlyInCase) {
+  const auto table = make_table(1, "public", "t", {int_column("id", true), text_column("A"), text_column("a")});
+  begin(10);
+  builder_->insert(table, {"1", "upper", "lower"});
+  EXPECT_EQ(apply(), "");
+  EXPECT_EQ(rows("SELECT a, a_2 FROM t"), "upper|lower");
+  const auto other = make_table(2, "public", "T", {int_column("id", true)});
+  begin(20);
+  builder_->insert(other, {"1"});
+  EXPECT_EQ(apply(),
+            "tables public.T and public.t cannot both be mirrored "
+            "(names in the engine do not tell upper from lower case). "
+            "Exclude one of them in source.exclude");
+  EXPECT_EQ(rows("SELECT count(*) FROM t"), "1");
+}
+
+TEST_F(EngineTest, AChangedShapeStopsThatTableAlone) {
+  const auto others = make_table(2, "public", "others", {int_column("id", true)});
+  begin(10);
+  builder_->insert(accounts_, {"1", "a"});
+  builder_->insert(others, {"1"});
+  EXPECT_EQ(apply(), "");
+  const auto wider = make_table(1, "public", "accounts",
+                                {int_column("id", true), int_column("name"), text_column("more")});
+  const Status changed = engine_->define_table(*wider);
+  ASSERT_FALSE(changed.ok());
+  EXPECT_EQ(changed.error().code, Code::kUnsupported);
+  EXPECT_EQ(changed.error().text(),
+            "table public.accounts changed its shape (column name was text and is integer). "
+            "Its mirror and the views over it stop here; a new snapshot takes it in again");
+  ASSERT_TRUE(engine_->stop_table(model::Oid{1}, "column name was text and is integer").ok());
+  begin(20);
+  builder_->insert(wider, {"2", "5", "x"});
+  builder_->insert(others, {"2"});
+  EXPECT_EQ(apply(), "");
+  for (int opened = 0; opened < 2; ++opened) {
+    EXPECT_EQ(rows("SELECT count(*) FROM others"), "2");
+    EXPECT_NE(rows("SELECT * FROM accounts").find("table public.accounts is stopped: column name"),
+              std::string::npos);
+    EXPECT_EQ(rows("SELECT sum(changes) FROM pgweir.activity WHERE \"table\" = 'accounts'"), "2");
+    open();
+  }
+}
+
+TEST_F(EngineTest, SqlFromOutsideReachesNothingElse) {
+  begin(10);
+  builder_->insert(accounts_, {"1", "a"});
+  EXPECT_EQ(apply(), "");
+  const char* const statements[] = {
+      "SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM read_text('/etc/passwd')",
+      "SELECT * FROM glob('/*')", "SELECT * FROM '/etc/passwd'", "COPY accounts TO '/tmp/pgweir.csv'",
+      "ATTACH '/tmp/pgweir.db'", "EXPORT DATABASE '/tmp/pgweir'", "LOAD '/tmp/x'", "INSTALL httpfs",
+      "SET threads = 1", "SET memory_limit = '1TB'", "RESET enable_external_access",
+      "SET GLOBAL enable_external_access = true", "PRAGMA memory_limit = '1TB'",
+      "INSERT INTO pgweir_internal.version VALUES (9)", "DELETE FROM pgweir_internal.state",
+      "CREATE TABLE public.x (a INTEGER)", "DROP VIEW public.accounts",
+      "CREATE SECRET (TYPE s3)", "SELECT * FROM sniff_csv('/etc/passwd')",
+      "SELECT * FROM duckdb_secrets()", "SELECT * FROM parquet_scan('/tmp/*')"};
+  for (const char* statement : statements) {
+    auto reader = engine_->reader(Milliseconds{1000}).value();
+    EXPECT_FALSE(reader->connection().execute(statement).ok()) << statement;
+  }
+  begin(20);
+  builder_->insert(accounts_, {"2", "b"});
+  EXPECT_EQ(apply(), "");
+  EXPECT_EQ(rows("SELECT count(*) FROM accounts"), "2");
+}
+
+TEST_F(EngineTest, AReaderSeesOneMoment) {
+  begin(10);
+  builder_->insert(accounts_, {"1", "a"});
+  EXPECT_EQ(apply(), "");
+  auto reader = engine_->reader(Milliseconds{1000}).value();
+  begin(20);
+  builder_->insert(accounts_, {"2", "b"});
+  EXPECT_EQ(apply(), "");
+  EXPECT_EQ(reader->position().end_lsn, model::Lsn{11});
+  EXPECT_EQ(reader->connection().query_int("SELECT count(*) FROM accounts").value(), 1);
+  std::vector<std::unique_ptr<Reader>> more;
+  for (int i = 0; i < 3; ++i) more.push_back(engine_->reader(Milliseconds{1000}).value());
+  EXPECT_EQ(engine_->reader(Milliseconds{10}).error().code, Code::kTimeout);
+  reader.reset();
+  EXPECT_EQ(rows("SELECT count(*) FROM accounts"), "2");
+}
+
+TEST_F(EngineTest, AnotherLogIsRefused) {
+  ASSERT_TRUE(engine_->bind_log("first").ok());
+  open();
+  ASSERT_TRUE(engine_->bind_log("first").ok());
+  const Status other = engine_->bind_log("second");
+  ASSERT_FALSE(other.ok());
+  EXPECT_EQ(other.error().code, Code::kCorruption);
+  EXPECT_EQ(other.error().detail, "bound to log first, opened with log second; position 0:0/0:0");
+}
+
+TEST_F(EngineTest, ANewerDatabaseIsRefused) {
+  ASSERT_TRUE(engine_->write_connection().execute("UPDATE pgweir_internal.version SET version = 99").ok());
+  engine_.reset();
+  const auto opened = Engine::open({.directory = scratch_.path()}, {}, logger_);
+  ASSERT_FALSE(opened.ok());
+  EXPECT_EQ(opened.error().code, Code::kCorruption);
+  EXPECT_EQ(opened.error().detail, "format 99; this program reads 1");
+}
+
+// A query that needs all memory ends, one way or the other; batches go on meanwhile.
+TEST_F(EngineTest, AHeavyQueryDoesNotStopBatches) {
+  begin(10);
+  builder_->insert(accounts_, {"1", "a"});
+  EXPECT_EQ(apply(), "");
+  std::thread heavy([&] {
+    auto reader = engine_->reader(Milliseconds{1000}).value();
+    const Status ended = reader->connection().execute(
+        "SELECT count(*) FROM (SELECT hash(a.range, b.range) h, list(a.range) l "
+        "FROM range(30000) a, range(3000) b GROUP BY h)");
+    (void)ended;
+  });
+  for (std::uint64_t i = 2; i < 40; ++i) {
+    begin(i * 10);
+    builder_->insert(accounts_, {std::to_string(i), "x"});
+    EXPECT_EQ(apply(), "");
+  }
+  engine_->interrupt_readers();
+  heavy.join();
+  EXPECT_EQ(rows("SELECT count(*) FROM accounts"), "39");
 }
 
 }  // namespace pgweir::engine

@@ -109,8 +109,8 @@ void MirrorWriter::set_table(const model::Table& table, RowIdentity identity) {
 Status MirrorWriter::create_temporary_tables() {
   const std::uint32_t id = model::value(layout_.table.id);
   stage_name_ = fmt::format("pgweir_stage_{}", id);
-  stage_ = "temp." + stage_name_;
-  delta_ = fmt::format("temp.pgweir_delta_{}", id);
+  stage_ = "temp.main." + stage_name_;
+  delta_ = fmt::format("temp.main.pgweir_delta_{}", id);
   raw_name_ = fmt::format("raw_{}", id);
   const auto staged = [&](std::size_t i) {
     return fmt::format("c{} {}, ", i, layout_.columns[i].type);
