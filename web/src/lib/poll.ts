@@ -36,7 +36,8 @@ interface Held<T> {
 /**
  * Loads `path` at once and then `every_ms` after each answer (null: only once). While `subject`
  * stays the same the old data is kept until the new one is there, as in paging; when it changes
- * the data starts from what `path` answered last, or from nothing. Hidden tabs and a lost connection load nothing until they are back.
+ * the data starts from what `path` answered last, or from nothing. Hidden tabs and a lost
+ * connection load nothing until they are back.
  */
 export function usePoll<T>(
   subject: string,
