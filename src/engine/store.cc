@@ -125,7 +125,7 @@ class ClusteredStore : public Store {
   Status load(const std::string& select) override {
     TRY(clear());
     return connection_.execute(fmt::format(
-        "INSERT INTO {0} SELECT {1}, {2} AS h, {3} FROM ({4}\n) AS t({1}) ORDER BY h", table_,
+        "INSERT INTO {0} SELECT {1}, {2} AS pgweir_h, {3} FROM ({4}\n) AS t({1}) ORDER BY pgweir_h", table_,
         column_list(spec_, ""), hash_expression(spec_, ""), large_.next_run++, select));
   }
 
@@ -219,13 +219,13 @@ class ClusteredStore : public Store {
     // As many of the equal rows as the delta takes away.
     const std::string columns = column_list(spec_, "");
     return fmt::format(
-        "DELETE FROM {0} AS s USING (SELECT rid, h FROM (SELECT s.rowid AS rid, s.{3} AS h, "
-        "row_number() OVER (PARTITION BY d.n) AS place, d.copies FROM {0} AS s JOIN "
-        "(SELECT *, row_number() OVER () AS n FROM (SELECT {1}, {3}, count(*) AS copies FROM {2} "
-        "WHERE {4} < 0 GROUP BY ALL)) AS d ON {5}) WHERE place <= copies) AS gone "
-        "WHERE s.{3} = gone.h AND {6}",
+        "DELETE FROM {0} AS s USING (SELECT pgweir_rid, pgweir_h FROM (SELECT s.rowid AS pgweir_rid, "
+        "s.{3} AS pgweir_h, row_number() OVER (PARTITION BY d.pgweir_n) AS pgweir_place, "
+        "d.pgweir_copies FROM {0} AS s JOIN (SELECT *, row_number() OVER () AS pgweir_n FROM "
+        "(SELECT {1}, {3}, count(*) AS pgweir_copies FROM {2} WHERE {4} < 0 GROUP BY ALL)) AS d "
+        "ON {5}) WHERE pgweir_place <= pgweir_copies) AS gone WHERE s.{3} = gone.pgweir_h AND {6}",
         table_, columns, delta, kHashColumn, kWeightColumn, same_row(spec_),
-        beside_hash("s.rowid = gone.rid"));
+        beside_hash("s.rowid = gone.pgweir_rid"));
   }
 
   Result<Statements*> statements_for(const std::string& delta) {

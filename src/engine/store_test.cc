@@ -52,6 +52,23 @@ class StoreTest : public testing::Test {
   std::unique_ptr<Store> store_;
 };
 
+TEST_F(StoreTest, ColumnsMayHaveAnyNames) {
+  const StoreSpec spec{.name = "names",
+                       .columns = {{"n", "INTEGER"}, {"h", "INTEGER"}, {"copies", "INTEGER"}},
+                       .key = {0, 1, 2},
+                       .unique = false};
+  auto store = Store::open(*connection_, spec).value();
+  ASSERT_TRUE(store->load("VALUES (2, 2, 1), (1, 2, 1), (3, 1, 1)").ok());
+  ASSERT_TRUE(connection_
+                  ->execute("CREATE TEMP TABLE names AS SELECT *, hash(n, h, copies), -1 AS pgweir_weight "
+                            "FROM (VALUES (2, 2, 1), (1, 2, 1)) AS t(n, h, copies);"
+                            "ALTER TABLE names RENAME COLUMN \"hash(n, h, copies)\" TO pgweir_hash")
+                  .ok());
+  const Status applied = store->apply("temp.names");
+  ASSERT_TRUE(applied.ok()) << applied.error().text();
+  EXPECT_EQ(store->row_count().value(), 1U);
+}
+
 TEST_F(StoreTest, RowsComeChangeAndGo) {
   open(keyed_);
   EXPECT_EQ(apply("(1, 1, 'a'), (1, 2, 'b'), (1, NULL, 'n')"), "1=a 2=b NULL=n");
