@@ -184,8 +184,8 @@ class Worker {
 };
 
 // Makes tables and accounts, and returns the highest number of a transfer that is there.
-Result<std::uint64_t> prepare(const GeneratePaymentsOptions& options) {
-  TRY_ASSIGN(auto connection, open_connection(options, nullptr));
+Result<std::uint64_t> prepare(const GeneratePaymentsOptions& options, const io::Waker* cancel) {
+  TRY_ASSIGN(auto connection, open_connection(options, cancel));
   TRY(connection.execute(payments_schema_sql()));
   TRY(connection.execute(payments_accounts_sql(options.plan.accounts)));
   // A transfer that was taken back may have had the highest number, its entries too; both may be
@@ -213,9 +213,24 @@ void print_summary(const GeneratePaymentsOptions& options, const PaymentsCounts&
   }
 }
 
+// The same, cut short by a signal: kCancelled.
+Result<std::uint64_t> prepare_unless_stopped(const GeneratePaymentsOptions& options,
+                                             StopSignals& signals) {
+  io::Waker stop;
+  io::Waker ended;
+  Result<std::uint64_t> highest = std::uint64_t{0};
+  std::thread thread([&] {
+    highest = prepare(options, &stop);
+    ended.wake();
+  });
+  const auto waited = signals.wait(Microseconds(-1), &ended);
+  if (!waited.ok() || *waited != 0) stop.wake();
+  thread.join();
+  return highest;
+}
+
 // Starts the workers and waits for their end, a signal or the end of the time.
-Result<PaymentsCounts> run_workers(const GeneratePaymentsOptions& options) {
-  StopSignals signals;
+Result<PaymentsCounts> run_workers(const GeneratePaymentsOptions& options, StopSignals& signals) {
   Progress progress(options.connections);
   std::vector<std::unique_ptr<Worker>> workers;
   std::vector<std::thread> threads;
@@ -237,7 +252,8 @@ Result<PaymentsCounts> run_workers(const GeneratePaymentsOptions& options) {
 }  // namespace
 
 int generate_payments(const GeneratePaymentsOptions& options, Output& output) {
-  const auto highest = prepare(options);
+  StopSignals signals;
+  const auto highest = prepare_unless_stopped(options, signals);
   if (!highest.ok()) return output.fail(highest.error());
   if (options.init_only) {
     output.message(
@@ -252,7 +268,7 @@ int generate_payments(const GeneratePaymentsOptions& options, Output& output) {
   }
   const io::RealClock clock;
   const auto start = clock.steady();
-  const auto counts = run_workers(with_start);
+  const auto counts = run_workers(with_start, signals);
   if (!counts.ok()) return output.fail(counts.error());
   const std::chrono::duration<double> elapsed = clock.steady() - start;
   print_summary(options, *counts, elapsed.count(), output);

@@ -9,6 +9,7 @@
 #include "duck/duck.h"
 #include "log/log.h"
 #include "log/recovery.h"
+#include "postgres/catalog.h"
 #include "postgres/connection.h"
 
 namespace pgweir::cli {
@@ -64,7 +65,25 @@ Result<std::string> log_directory(const Context& context) {
   return directory;
 }
 
-// Reads the segments' headers, and of the last one its frames' headers.
+// Reads the frames' headers of a segment of which its own header and the next one's tell too
+// little.
+void read_frames(log::SegmentReader& reader, log::SegmentInfo& info) {
+  const bool first_is_known = info.first.lsn != model::Lsn{};
+  log::StoredFrame frame;
+  bool seen = false;
+  while (true) {
+    const auto more = reader.next(frame);
+    // A tail being written, or damage: `log verify` tells them apart.
+    if (!more.ok() || !*more) return;
+    if (frame.repeated) continue;
+    if (!seen && !first_is_known) info.first = frame.header.first;
+    seen = true;
+    info.last = frame.header.last;
+    info.last_frame_us = frame.header.time_us;
+  }
+}
+
+// Reads the segments' headers, and the frames' headers of the first and the last one.
 Result<std::vector<log::SegmentInfo>> list_log(const Context& context) {
   TRY_ASSIGN(const std::string directory, log_directory(context));
   TRY_ASSIGN(const auto files, log::list_segments(context.fs, directory));
@@ -73,16 +92,9 @@ Result<std::vector<log::SegmentInfo>> list_log(const Context& context) {
     TRY_ASSIGN(const auto reader,
                log::SegmentReader::open(context.fs, file.path, log::LogOptions().frame_bytes_max));
     if (!segments.empty()) log::end_segment(segments.back(), reader->header());
-    segments.push_back(log::describe(file, reader->header()));
-    TRY_ASSIGN(segments.back().info.bytes, reader->bytes());
-    if (segments.size() < files.size()) continue;
-    log::StoredFrame frame;
-    while (true) {
-      const auto more = reader->next(frame);
-      // A tail being written, or damage: `log verify` tells them apart.
-      if (!more.ok() || !*more) break;
-      segments.back().info.last = frame.header.last;
-    }
+    log::Segment& segment = segments.emplace_back(log::describe(file, reader->header()));
+    TRY_ASSIGN(segment.info.bytes, reader->bytes());
+    if (segments.size() == 1 || segments.size() == files.size()) read_frames(*reader, segment.info);
   }
   std::vector<log::SegmentInfo> out;
   for (const log::Segment& segment : segments) out.push_back(segment.info);
@@ -110,6 +122,17 @@ std::string verify_text(const log::VerifyReport& report) {
                                 report.frames, report.records);
   if (report.torn_tail_bytes > 0)
     out += fmt::format("torn tail: {} bytes, cut at the next start\n", report.torn_tail_bytes);
+  return out;
+}
+
+// "schema.table" of every table that could be captured.
+Result<std::vector<std::string>> find_tables(const std::string& url) {
+  TRY_ASSIGN(auto connection, postgres::Connection::open({.url = url}));
+  const std::vector<std::string> everything = {"*.*"};
+  TRY_ASSIGN(const auto expanded, postgres::expand_tables(connection, everything, {}));
+  std::vector<std::string> out;
+  for (const postgres::CapturedTable& table : expanded.tables)
+    out.push_back(table.qualified_name());
   return out;
 }
 
@@ -184,8 +207,14 @@ int init(Context& context, const InitOptions& options) {
     return context.output.fail(error(Code::kCheckFailed,
                                      fmt::format("{} exists already", options.file), {},
                                      "--force replaces it"));
+  std::vector<std::string> tables;
+  if (!options.url.empty()) {
+    auto found = find_tables(options.url);
+    if (!found.ok()) return context.output.fail(found.error());
+    tables = std::move(found).value();
+  }
   const Status written =
-      io::write_file_durably(context.fs, options.file, config::starter_file(options.url));
+      io::write_file_durably(context.fs, options.file, config::starter_file(options.url, tables));
   if (!written.ok()) return context.output.fail(written.error());
   context.output.message(
       fmt::format("wrote {}; next: `pgweir check`, then `pgweir run`", options.file));

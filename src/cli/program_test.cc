@@ -152,14 +152,33 @@ TEST_F(Program, InitWritesAFileThatIsReadBack) {
   EXPECT_EQ(run({"init"}), "exit 0\nwrote pgweir.yaml; next: `pgweir check`, then `pgweir run`\n");
   EXPECT_EQ(run({"init"}),
             "exit 4\npgweir: pgweir.yaml exists already\n  hint: --force replaces it\n");
-  EXPECT_EQ(run({"init", "--quiet", "--force", "--url", "host=h password=hunter2"}), "exit 0\n");
   const std::string shown = run({"config", "show"});
-  EXPECT_TRUE(shown.starts_with("exit 0\nsource:\n  url: \"host=h password=***\"\n")) << shown;
+  EXPECT_TRUE(shown.starts_with("exit 0\nsource:\n  url: \"postgresql://ann:***@h/shop\"\n"))
+      << shown;
   const auto json = nlohmann::json::parse(run({"config", "show", "--json"}).substr(7));
   EXPECT_EQ(json["schema_version"], 1);
   EXPECT_EQ(json["engine"]["mirrors"], "all");
   const auto schema = nlohmann::json::parse(run({"config", "schema"}).substr(7));
   EXPECT_EQ(schema["properties"]["source"]["required"][0], "url");
+}
+
+TEST_F(Program, InitLooksAtTheTablesOfTheSource) {
+  harness::Cluster& cluster = harness::shared_cluster();
+  const std::string database = cluster.create_database();
+  cluster.sql("CREATE SCHEMA audit; CREATE TABLE audit.b (id int); CREATE TABLE a (id int)",
+              database);
+  EXPECT_TRUE(run({"init", "--url", cluster.url(database)}).starts_with("exit 0\n"));
+  const std::string text = file_text(scratch_.file("pgweir.yaml"));
+  EXPECT_NE(text.find("  tables: [audit.*, public.*]   # globs over schema.table\n"
+                      "  #   \"audit.b\"\n"
+                      "  #   \"public.a\"\n"),
+            std::string::npos)
+      << text;
+  const std::string unreachable =
+      "postgresql://ann:hunter2@127.0.0.1:" + std::to_string(harness::free_port()) + "/shop";
+  const std::string failed = run({"init", "--force", "--url", unreachable});
+  EXPECT_TRUE(failed.starts_with("exit 1\npgweir: ")) << failed;
+  EXPECT_EQ(file_text(scratch_.file("pgweir.yaml")), text);
 }
 
 TEST_F(Program, LogIsListedAndDamageIsFive) {

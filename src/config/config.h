@@ -159,7 +159,8 @@ std::string show_json(const Config& config);
 std::string markdown_reference();
 // A JSON Schema (draft 2020-12) of the file, for editors.
 std::string json_schema();
-// A commented file to start from. `url` "" stands for ${DATABASE_URL}.
-std::string starter_file(const std::string& url);
+// A commented file to start from. `url` "" stands for ${DATABASE_URL}; `tables` are the source's,
+// as "schema.table", where they are known: their schemas become source.tables.
+std::string starter_file(const std::string& url, const std::vector<std::string>& tables = {});
 
 }  // namespace pgweir::config

@@ -414,6 +414,12 @@ TEST(Config, StarterFileIsReadBack) {
     ASSERT_TRUE(config.ok()) << config.error().text();
     EXPECT_EQ(config->source.url.reveal(), url.empty() ? "u" : url);
   }
+  io::RealFs fs;
+  const std::string with_tables =
+      starter_file("u", {"public.a", "public.b", "au: dit.${x}\ny", "x.c"});
+  const auto found = parse(with_tables, "pgweir.yaml", fs, environment);
+  ASSERT_TRUE(found.ok()) << found.error().text() << with_tables;
+  EXPECT_EQ(found->source.tables, (std::vector<std::string>{"public.*", "au: dit.*", "x.*"}));
   // What is commented out is right too.
   std::string text = starter_file("u");
   for (const std::string start : {"# views:", "#   ", "#     ", "# sinks:"}) {

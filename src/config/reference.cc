@@ -73,6 +73,11 @@ bool is_plain(const std::string& text) {
          });
 }
 
+// "schema.*" needs no quotes where its schema needs none.
+bool is_plain_glob(const std::string& glob) {
+  return is_plain(glob.substr(0, glob.size() - 2));
+}
+
 // Written as it stands, line by line, so that SQL stays readable.
 bool is_block(const std::string& text) {
   if (text.find('\n') == std::string::npos || text.ends_with("\n\n")) return false;
@@ -255,6 +260,31 @@ Json schema_of_mapping(std::string_view path, Defaults& defaults) {
   return {{"anyOf", {alone, out}}};
 }
 
+// -------------------------------------------------------------------------------------- starter
+
+// source.tables with the schemas of `tables`, and what was found as a comment.
+std::string tables_lines(const std::vector<std::string>& tables) {
+  constexpr std::size_t kNamedMax = 50;
+  std::vector<std::string> globs;
+  for (const std::string& table : tables) {
+    // A schema with a dot in its name cannot be told from its table here.
+    const std::string glob = table.substr(0, table.find('.')) + ".*";
+    if (std::find(globs.begin(), globs.end(), glob) == globs.end()) globs.push_back(glob);
+  }
+  if (globs.empty()) globs = {"public.*"};
+  std::string list;
+  for (const std::string& glob : globs)
+    list += (list.empty() ? "" : ", ") +
+            (is_plain_glob(glob) ? glob : dump(without_variables(glob), -1));
+  std::string out = fmt::format("  tables: [{}]{}# globs over schema.table\n", list,
+                                std::string(list.size() < 19 ? 20 - list.size() : 1, ' '));
+  for (std::size_t i = 0; i < std::min(tables.size(), kNamedMax); ++i)
+    out += fmt::format("  #   {}\n", dump(Json(tables[i]), -1));
+  if (tables.size() > kNamedMax)
+    out += fmt::format("  #   and {} more\n", tables.size() - kNamedMax);
+  return out;
+}
+
 }  // namespace
 
 std::string show(const Config& config) {
@@ -291,7 +321,7 @@ std::string json_schema() {
   return dump(out, 2) + "\n";
 }
 
-std::string starter_file(const std::string& url) {
+std::string starter_file(const std::string& url, const std::vector<std::string>& tables) {
   const std::string source =
       url.empty() ? "${DATABASE_URL:?set it to a libpq URI like postgresql://user@host/database}"
                   : without_variables(url);
@@ -301,9 +331,9 @@ std::string starter_file(const std::string& url) {
 source:
 )";
   out += fmt::format("  url: {}\n", dump(Json(source), -1));
+  out += tables_lines(tables);
   out += R"(  slot: pgweir                  # created when missing
   publication: pgweir           # created when missing
-  tables: [public.*]            # globs over schema.table
   exclude: []
   snapshot: {mode: initial, parallel: 2}   # or mode: never
 data: ./pgweir-data             # log, engine, state
