@@ -4,11 +4,19 @@
 
 namespace pgweir::postgres {
 
+GulpPolicyOptions GulpPolicyOptions::for_unix_socket() {
+  GulpPolicyOptions options;
+  options.sleep_min = Microseconds(200);
+  options.sleep_max = Microseconds(400);
+  return options;
+}
+
 Microseconds GulpPolicy::after_gulp(std::size_t bytes, double fill, Microseconds now) {
   const auto backlog = static_cast<double>(options_.backlog_bytes);
   const double drained = static_cast<double>((now - last_).count()) * options_.quiet_bytes_per_us;
   last_ = now;
-  level_ = std::min(std::max(level_ - drained, 0.0) + static_cast<double>(bytes), 2 * backlog);
+  level_ = std::min(std::max(level_ - drained, 0.0) + static_cast<double>(bytes),
+                    static_cast<double>(options_.remembered_bytes));
   if (level_ < backlog || bytes == 0) {
     sleep_ = options_.sleep_min;
     return Microseconds(0);

@@ -31,6 +31,13 @@ Microseconds steady_now() {
   return std::chrono::duration_cast<Microseconds>(SteadyClock::now().time_since_epoch());
 }
 
+GulpPolicyOptions policy_for(int socket) {
+  sockaddr_storage own{};
+  socklen_t size = sizeof(own);
+  ::getsockname(socket, reinterpret_cast<sockaddr*>(&own), &size);
+  return own.ss_family == AF_UNIX ? GulpPolicyOptions::for_unix_socket() : GulpPolicyOptions();
+}
+
 std::string start_command(const StreamOptions& options) {
   std::string names;
   for (const std::string& publication : options.publications)
@@ -53,20 +60,14 @@ void Gulp::clear() {
 }
 
 ReplicationStream::ReplicationStream(Connection connection, const StreamOptions& options)
-    : connection_(std::move(connection)), options_(options), policy_(options.gulp) {}
+    : connection_(std::move(connection)), options_(options) {}
 
 Result<ReplicationStream> ReplicationStream::start(Connection connection,
                                                    const StreamOptions& options) {
   if (!connection.is_open()) return connection.failure(nullptr, "START_REPLICATION");
   ReplicationStream stream(std::move(connection), options);
   Connection& own = stream.connection_;
-  const int socket = PQsocket(own.raw());
-  if (const int wanted = options.receive_buffer_bytes; wanted > 0)
-    ::setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &wanted, sizeof(wanted));
-  // What the kernel gives may be less (net.core.rmem_max); what it gave is read back.
-  socklen_t size = sizeof(stream.receive_buffer_);
-  ::getsockopt(socket, SOL_SOCKET, SO_RCVBUF, &stream.receive_buffer_, &size);
-
+  stream.policy_ = GulpPolicy(options.gulp.value_or(policy_for(PQsocket(own.raw()))));
   TRY(own.send(start_command(options)));
   auto answer = own.finish(own.options().query_timeout);
   if (!answer.ok()) {
@@ -128,7 +129,7 @@ double ReplicationStream::receive_fill() {
   const int socket = PQsocket(connection_.raw());
   std::uint32_t memory[SK_MEMINFO_VARS] = {};
   socklen_t size = sizeof(memory);
-  double used = 0, limit = receive_buffer_;
+  double used = 0, limit = 1;
   if (::getsockopt(socket, SOL_SOCKET, SO_MEMINFO, memory, &size) == 0) {
     used = memory[SK_MEMINFO_RMEM_ALLOC];
     limit = memory[SK_MEMINFO_RCVBUF];
@@ -136,7 +137,7 @@ double ReplicationStream::receive_fill() {
   // A Unix socket's bytes count against the sender, so look at the bytes too.
   int waiting = 0;
   if (::ioctl(socket, FIONREAD, &waiting) == 0) used = std::max(used, static_cast<double>(waiting));
-  return limit > 0 ? used / limit : 0;
+  return limit > 0 ? std::min(used / limit, 1.0) : 0;
 }
 
 // Moves the whole messages in libpq's buffer into the gulp, without a look at the socket.

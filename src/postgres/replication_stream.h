@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,9 +53,8 @@ struct StreamOptions {
   // Where to go on. PostgreSQL goes on from the slot's confirmed_flush_lsn when that is later, and
   // does not say so: compare with slot_info() first.
   model::Lsn start_lsn{};
-  GulpPolicyOptions gulp;
+  std::optional<GulpPolicyOptions> gulp;       // nothing: what fits TCP or a Unix socket
   std::size_t gulp_bytes_max = 4 * kMiB;       // one read() takes no more than this and one message
-  int receive_buffer_bytes = 0;                // SO_RCVBUF; 0 leaves it to the kernel
   std::uint32_t message_bytes_max = 1u << 30;  // a larger one is kCorruption
 };
 
@@ -110,7 +110,6 @@ class ReplicationStream {
   StreamOptions options_;
   GulpPolicy policy_;
   Microseconds pause_{0};  // before the next gulp; zero: wait in poll
-  int receive_buffer_ = 0;
   bool encrypted_ = false;
   int encrypted_left_ = 0;  // reads left that the socket would not ask for
   Counters counters_;
