@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <numeric>
 
@@ -209,8 +210,11 @@ std::set<std::string> mentioned(const ViewDefinition& view) {
   return names;
 }
 
-std::size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
+// How many letters must change; of long names only the beginning counts.
+std::size_t edit_distance(const std::string& whole_a, const std::string& whole_b) {
+  constexpr std::size_t kLettersMax = 64;
+  const std::string a = whole_a.substr(0, kLettersMax), b = whole_b.substr(0, kLettersMax);
+  std::array<std::size_t, kLettersMax + 1> row{};
   std::iota(row.begin(), row.end(), std::size_t{0});
   for (std::size_t i = 1; i <= a.size(); ++i) {
     std::size_t diagonal = row[0];
@@ -221,7 +225,7 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
       diagonal = above;
     }
   }
-  return row.back();
+  return row[b.size()];
 }
 
 }  // namespace

@@ -22,15 +22,27 @@ std::string with_window(const PlanInput& input, const std::string& source) {
 std::string change_of(const PlanInput& input) {
   std::string columns;
   for (const std::string& column : input.used) columns += quote_identifier(column) + ", ";
-  return fmt::format("(SELECT {0}CAST(sum({1}) AS BIGINT) AS pgweir_w FROM {2}{3} HAVING sum({1}) <> 0)",
-                     columns, engine::kWeightColumn, input.relation->delta,
-                     columns.empty() ? "" : " GROUP BY ALL");
+  return fmt::format(
+      "(SELECT * FROM (SELECT {0}CAST(sum({1}) AS BIGINT) AS pgweir_w FROM {2}{3}) WHERE pgweir_w <> 0)",
+      columns, engine::kWeightColumn, input.relation->delta, columns.empty() ? "" : " GROUP BY ALL");
 }
 
 std::string all_conditions(const Plan& plan) {
   std::string out;
   for (const std::string& condition : plan.conditions)
     out += fmt::format("{}({})", out.empty() ? "" : " AND ", condition);
+  return out;
+}
+
+// The same where rows are looked up by their hash: no condition becomes a second key of the join.
+std::string conditions_beside_hash(const Plan& plan) {
+  std::string out;
+  for (const std::string& condition : plan.conditions) {
+    const bool both = condition.find("i0.") != std::string::npos &&
+                      condition.find("i1.") != std::string::npos;
+    out += fmt::format("{}({})", out.empty() ? "" : " AND ",
+                       both ? engine::beside_hash(condition) : condition);
+  }
   return out;
 }
 
@@ -70,7 +82,8 @@ std::string delta_from(const Plan& plan, const Lookups& lookups, std::size_t cha
   const Lookup& lookup = (*lookups)[1 - changed];
   return fmt::format("FROM {} AS {} JOIN {} ON {}.{} = {} WHERE {}",
                      with_window(other, lookup.content()), other.alias, change, other.alias,
-                     engine::kHashColumn, partner_hash(lookup, input.alias), conditions);
+                     engine::kHashColumn, partner_hash(lookup, input.alias),
+                     conditions_beside_hash(plan));
 }
 
 const std::string& Lookup::content() const {

@@ -159,9 +159,10 @@ class GroupStrategy : public ViewStrategy {
         sums, hash_of(plan_.groups), parts_table_.name(), groups, changed));
     const std::string same_hash = fmt::format("{{0}}.{0} = c.{0}", engine::kHashColumn);
     take_old_ = PreparedSql(fmt::format(
-        "INSERT INTO {} SELECT {}, s.{}, -1 FROM {} AS s JOIN {} AS c ON {}{}", delta_.name(),
-        name_list(spec_.columns, "s."), engine::kHashColumn, store_->content_name(), change_.name(),
-        fmt::format(fmt::runtime(same_hash), "s"), and_same(plan_.groups, "s", "c")));
+        "INSERT INTO {} SELECT {}, s.{}, -1 FROM {} AS s JOIN (SELECT * FROM {} WHERE {} > 0) AS c "
+        "ON {}{}",
+        delta_.name(), name_list(spec_.columns, "s."), engine::kHashColumn, store_->content_name(),
+        change_.name(), engine::kWeightColumn, fmt::format(fmt::runtime(same_hash), "s"), and_same(plan_.groups, "s", "c")));
     const std::string rows = fmt::format("c.{0} + coalesce(o.{0}, 0)", plan_.partials[0].column);
     const std::string kept = fmt::format(
         "CASE WHEN {0} < 0 THEN error({1}) IS NULL ELSE {2} END", rows,

@@ -64,7 +64,8 @@ std::string and_same(const std::vector<engine::StoreColumn>& columns, const std:
   std::string out;
   for (const auto& column : columns) {
     const std::string name = quote_identifier(column.name);
-    out += fmt::format(" AND {}.{} IS NOT DISTINCT FROM {}.{}", left, name, right, name);
+    out += " AND " + engine::beside_hash(
+                         fmt::format("{}.{} IS NOT DISTINCT FROM {}.{}", left, name, right, name));
   }
   return out;
 }

@@ -63,7 +63,7 @@ std::vector<engine::StoreColumn> delta_columns(std::vector<engine::StoreColumn> 
 std::string name_list(const std::vector<engine::StoreColumn>& columns, const std::string& prefix = "");
 // hash(a, b) of quoted names; what a store uses when there is no key column.
 std::string hash_of(const std::vector<engine::StoreColumn>& columns, const std::string& prefix = "");
-// "x.a IS NOT DISTINCT FROM y.a AND ...", each behind " AND ".
+// "x.a IS NOT DISTINCT FROM y.a ...", each behind " AND ", for a join on the hash.
 std::string and_same(const std::vector<engine::StoreColumn>& columns, const std::string& left,
                      const std::string& right);
 
