@@ -11,7 +11,6 @@
 namespace pgweir::server {
 namespace {
 
-using testing::EndsWith;
 using testing::HasSubstr;
 using testing::StartsWith;
 
