@@ -9,6 +9,9 @@ namespace {
 
 // Rows of one group: what a lookup by the hash of a key must read at the least.
 constexpr int kRowGroupRows = 8192;
+// Of the memory that the engine may use, what DuckDB's buffers get: the rest is for what DuckDB does
+// not count, plans and results and the allocators' slack.
+constexpr double kBufferShare = 0.75;
 // Keys of a batch for which a join prunes row groups one by one.
 constexpr int kPrunedKeysMax = 1000;
 
@@ -22,11 +25,13 @@ Result<std::unique_ptr<EngineDatabase>> EngineDatabase::open(const DatabaseOptio
                  failed.message());
   const std::string path = options.directory + "/engine.duckdb";
   auto opened = std::unique_ptr<EngineDatabase>(new EngineDatabase(path));
+  const auto buffer_bytes =
+      static_cast<std::uint64_t>(static_cast<double>(options.memory_bytes) * kBufferShare);
   // The database proper is attached to an empty one in memory: only so can it have small row groups.
   TRY_ASSIGN(opened->database_,
              duck::Database::open("",
                                   {{"threads", std::to_string(options.threads)},
-                                   {"memory_limit", fmt::format("{}B", options.memory_bytes)},
+                                   {"memory_limit", fmt::format("{}B", buffer_bytes)},
                                    {"temp_directory", options.directory + "/spill"},
                                    {"preserve_insertion_order", "false"},
                                    {"allocator_background_threads", "true"},

@@ -35,7 +35,7 @@ struct EngineOptions {
   int numeric_scale = 9;
   // The database is checkpointed once its own write-ahead log is this large: a kill then costs at
   // most about this much replay at the next start.
-  std::uint64_t checkpoint_bytes = 128 * kMiB;
+  std::uint64_t checkpoint_bytes = 64 * kMiB;
   int readers_max = 4;                  // queries from outside at a time
 };
 

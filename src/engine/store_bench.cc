@@ -1,11 +1,12 @@
 // What finding rows by key costs: docs/decisions/0001-finding-rows-by-key.md is made from this.
 //
-//   engine_bench [lookups ROWS...] | [growth ROWS BATCH] | [batches COUNT]
+//   engine_bench [lookups ROWS...] | [growth ROWS BATCH] | [batches COUNT] | [stream CHANGES BATCH]
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -95,8 +96,9 @@ struct Bench {
     // The old rows and the new ones, as the engine asks for them.
     check(connection->execute(fmt::format(
         "INSERT INTO delta SELECT m.k, CASE WHEN w.w < 0 THEN m.a ELSE m.a + 1 END, m.b, m.c, m.d, "
-        "m.pgweir_hash, w.w FROM {} m JOIN (SELECT k, hash(k) AS h FROM keys) s ON m.pgweir_hash = s.h "
-        "AND m.k = s.k, (VALUES (-1), (1)) w(w)", store->content_name())));
+        "m.pgweir_hash, w.w FROM {} m JOIN (SELECT k, hash(k) AS h FROM keys WHERE k IS NOT NULL) s "
+        "ON m.pgweir_hash = s.h AND {}, (VALUES (-1), (1)) w(w)",
+        store->content_name(), beside_hash("m.k = s.k"))));
     times.look_up = milliseconds_since(start);
     if (inserts > 0)
       check(connection->execute(fmt::format(
@@ -212,6 +214,7 @@ void batches(int count) {
     tables.push_back(std::make_shared<const model::Table>(table));
   }
   std::vector<double> times;
+  std::clock_t processor = 0;
   model::Position from;
   for (int i = 0; i < count; ++i) {
     BatchBuilder builder(from);
@@ -224,16 +227,87 @@ void batches(int count) {
       else builder.insert(table, {std::to_string(id), "1", "some text"});
     }
     builder.end();
+    const std::clock_t before = std::clock();
     const auto start = Clock::now();
     check(engine->apply(builder.batch()));
     times.push_back(milliseconds_since(start));
+    processor += std::clock() - before;
     from = builder.batch().to;
     if ((i + 1) % (count / 4) == 0) {
       const std::vector<double> last(times.end() - count / 4, times.end());
-      fmt::print("batches of 25 over 3 tables, {} to {}: median {:.2f} ms, worst {:.1f} ms\n",
-                 i + 1 - count / 4, i + 1, median(last), worst(last));
+      fmt::print("batches of 25 over 3 tables, {} to {}: median {:.2f} ms, worst {:.1f} ms, "
+                 "processor {:.2f} ms\n",
+                 i + 1 - count / 4, i + 1, median(last), worst(last),
+                 1000.0 * static_cast<double>(processor) / CLOCKS_PER_SEC / (count / 4));
+      processor = 0;
     }
   }
+}
+
+// The engine without views under a backlog: half inserts, four in ten updates, one in ten deletes.
+void stream(int changes, int size) {
+  const std::string directory =
+      (std::filesystem::temp_directory_path() / "pgweir_bench_stream").string();
+  std::filesystem::remove_all(directory);
+  Logger logger(LogLevel::kWarning);
+  const auto all = [](const model::Table& table) {
+    std::vector<std::uint32_t> columns(table.columns.size());
+    for (std::uint32_t i = 0; i < columns.size(); ++i) columns[i] = i;
+    return std::optional(columns);
+  };
+  auto engine = Engine::open({.directory = directory, .memory_bytes = 256 * kMiB}, all, logger).value();
+  model::Table made{.id = model::Oid{1}, .schema = "public", .name = "t",
+                    .columns = {int_column("id", true), int_column("n"),
+                                typed_column("amount", 1700, (12 << 16 | 2) + 4),
+                                typed_column("at", 1184), text_column("t")},
+                    .primary_key = {0}};
+  const auto table = std::make_shared<const model::Table>(made);
+  std::vector<int> live;
+  int next = 0;
+  model::Position from;
+  std::vector<double> times;
+  std::uint64_t random = 1;
+  std::clock_t processor = 0;
+  for (int done = 0; done < changes; done += size) {
+    BatchBuilder builder(from);
+    for (int i = 0; i < size; ++i) {
+      if (i % 10 == 0) {
+        if (i > 0) builder.end();
+        builder.begin(100 + static_cast<std::uint64_t>(done + i), model::Timestamp{1767225600000000 + done});
+      }
+      random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+      const auto row = [&](int id) {
+        return TextRow{std::to_string(id), std::to_string(done), "12.34",
+                       "2026-01-01 12:34:56.789+00", "some text of a row"};
+      };
+      if (live.empty() || i % 10 < 5) {
+        live.push_back(next);
+        builder.insert(table, row(next++));
+        continue;
+      }
+      const std::size_t index = (random >> 33) % live.size();
+      if (i % 10 < 9) {
+        builder.update(table, {}, row(live[index]));
+      } else {
+        builder.remove(table, row(live[index]));
+        live[index] = live.back();
+        live.pop_back();
+      }
+    }
+    builder.end();
+    const std::clock_t before = std::clock();
+    const auto start = Clock::now();
+    check(engine->apply(builder.batch()));
+    times.push_back(milliseconds_since(start));
+    processor += std::clock() - before;
+    from = builder.batch().to;
+  }
+  double total = 0;
+  for (const double time : times) total += time;
+  fmt::print("stream of {} changes in batches of {}: {:.0f} k changes/s, {:.2f} us of processor a change; "
+             "batch median {:.1f}, worst {:.1f} ms\n",
+             changes, size, changes / total, 1e6 * static_cast<double>(processor) / CLOCKS_PER_SEC / changes,
+             median(times), worst(times));
 }
 
 }  // namespace
@@ -248,6 +322,9 @@ int main(int argc, char** argv) {
                            arguments.size() > 2 ? std::stoll(arguments[2]) : 10'000);
   if (what == "batches" || what == "all")
     pgweir::engine::batches(arguments.size() > 1 ? std::stoi(arguments[1]) : 4000);
+  if (what == "stream" || what == "all")
+    pgweir::engine::stream(arguments.size() > 1 ? std::stoi(arguments[1]) : 2'000'000,
+                           arguments.size() > 2 ? std::stoi(arguments[2]) : 50'000);
   if (what == "lookups" || what == "all") {
     std::vector<std::string> rows(arguments.begin() + std::min<std::ptrdiff_t>(1, std::ssize(arguments)), arguments.end());
     if (rows.empty()) rows = {"200000", "20000000"};
