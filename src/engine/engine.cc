@@ -69,7 +69,17 @@ class DuckEngine : public Engine {
   Status attach_mirror(KnownTable& known);
   Status show_mirror(const KnownTable& known);
   Status hide_mirrors();
-  Status check_shape(const KnownTable& known, const model::Table& table) const;
+  Status hide_mirror(KnownTable& known);
+  Result<std::vector<std::uint32_t>> kept_places(const KnownTable& known,
+                                                 const model::Table& table) const;
+  Status define_new(const model::Table& table);
+  Status redefine(KnownTable& known, const model::Table& table,
+                  const std::vector<std::uint32_t>& kept);
+  Status make_room(KnownTable& known);
+  TypeOptions type_options() const {
+    return {.numeric_precision = options_.numeric_precision,
+            .numeric_scale = options_.numeric_scale};
+  }
   Status apply_parts(const model::Batch& batch);
   Status apply_rows(const model::Batch& batch);
   Status apply_changes(const model::Batch& batch);
@@ -131,9 +141,7 @@ Status DuckEngine::load_tables() {
 
 Status DuckEngine::attach_mirror(KnownTable& known) {
   const model::Table& table = known.stored.table;
-  MirrorLayout layout = lay_out(table, known.stored.kept_columns,
-                                {.numeric_precision = options_.numeric_precision,
-                                 .numeric_scale = options_.numeric_scale});
+  MirrorLayout layout = lay_out(table, known.stored.kept_columns, type_options());
   known.mirror = {.table = table,
                   .kind = layout.identity.kind,
                   .kept_columns = layout.identity.kept,
@@ -235,8 +243,18 @@ Status DuckEngine::checkpoint_when_due() {
 
 // --- Tables -----------------------------------------------------------------------------------
 
-// Nothing that is kept may change: names, types, key.
-Status DuckEngine::check_shape(const KnownTable& known, const model::Table& table) const {
+// Whether every value of the old type is the same value, and the same text, of the new one.
+bool keeps_values(const model::Column& old, const model::Column& now) {
+  constexpr model::Oid kVarchar{1043};
+  if (old.type != now.type) return false;
+  const bool longer = now.type_modifier < 0 || (old.type_modifier >= 0 &&
+                                                old.type_modifier <= now.type_modifier);
+  return old.type_modifier == now.type_modifier || (old.type == kVarchar && longer);
+}
+
+// The new places of the kept columns. Nothing that is kept may change: names, types, key.
+Result<std::vector<std::uint32_t>> DuckEngine::kept_places(const KnownTable& known,
+                                                           const model::Table& table) const {
   const MirrorLayout& old = known.writer->layout();
   std::string changes;
   std::vector<std::uint32_t> kept;
@@ -246,25 +264,21 @@ Status DuckEngine::check_shape(const KnownTable& known, const model::Table& tabl
                                    [&](const model::Column& c) { return c.name == column.name; });
     if (same == table.columns.end()) {
       changes += fmt::format("column {} is gone; ", column.name);
-    } else if (same->type != column.type || same->type_modifier != column.type_modifier) {
+    } else if (!keeps_values(column, *same)) {
       changes += fmt::format("column {} was {} and is {}; ", column.name, column.type_name,
                              same->type_name);
     } else {
       kept.push_back(static_cast<std::uint32_t>(same - table.columns.begin()));
     }
   }
-  const auto wanted = wanted_(table);
-  const MirrorLayout now =
-      lay_out(table, wanted.value_or(kept), {.numeric_precision = options_.numeric_precision,
-                                             .numeric_scale = options_.numeric_scale});
-  if (changes.empty() && now.columns.size() != old.columns.size())
-    changes += "the columns that are kept are others; ";
-  if (changes.empty() && now.columns != old.columns) changes += "the order of columns changed; ";
+  if (changes.empty()) {
+    const MirrorLayout now = lay_out(table, kept, type_options());
+    if (now.columns != old.columns) changes += "its key or the order of its columns is another; ";
+    else if (now.identity.kind != old.identity.kind) changes += "its replica identity is another; ";
+  }
   if (table.schema != old.table.schema || table.name != old.table.name)
     changes += fmt::format("it is now called {}; ", table.qualified_name());
-  if (changes.empty() && now.identity.kind != old.identity.kind)
-    changes += "its replica identity changed; ";
-  if (changes.empty()) return {};
+  if (changes.empty()) return kept;
   changes.resize(changes.size() - 2);
   return error(Code::kUnsupported,
                fmt::format("table {} changed its shape", old.table.qualified_name()), changes,
@@ -273,53 +287,76 @@ Status DuckEngine::check_shape(const KnownTable& known, const model::Table& tabl
 
 Status DuckEngine::define_table(const model::Table& table) {
   const auto found = tables_.find(model::value(table.id));
-  if (found != tables_.end()) {
-    KnownTable& known = found->second;
-    if (known.stored.table == table || !known.stored.stopped.empty()) return {};
-    if (known.writer != nullptr) TRY(check_shape(known, table));
+  const bool is_known = found != tables_.end();
+  if (is_known && (found->second.stored.table == table || !found->second.stored.stopped.empty()))
+    return {};
+  std::function<Status()> body = [&] { return define_new(table); };
+  if (is_known && found->second.writer != nullptr) {
+    TRY_ASSIGN(const std::vector<std::uint32_t> kept, kept_places(found->second, table));
+    body = [&, kept] { return redefine(found->second, table, kept); };
   }
-  const auto body = [&]() -> Status {
-    KnownTable& known = tables_[model::value(table.id)];
-    const bool is_new = known.writer == nullptr;
-    const auto wanted = wanted_(table);
-    known.stored = {.table = table, .mirrored = wanted.has_value()};
-    if (wanted) known.stored.kept_columns = *wanted;
-    tables_changed_ = true;
-    TRY(meta_->write_table(known.stored));
-    if (!wanted) return {};
-    if (!is_new) {
-      MirrorLayout layout = lay_out(table, *wanted, {.numeric_precision = options_.numeric_precision,
-                                                     .numeric_scale = options_.numeric_scale});
-      known.mirror.table = table;
-      known.mirror.kept_columns = layout.identity.kept;
-      known.writer->set_table(table, std::move(layout.identity));
-      return {};
-    }
-    TRY(attach_mirror(known));
-    if (state_.phase == Phase::kLoading) return known.writer->create_raw();
-    return show_mirror(known);
-  };
   if (!in_transaction_) return commit(body);
   const Status status = body();
   return status.ok() ? status : roll_back(status);
 }
 
+// New columns are not mirrored before the next snapshot: the rows that are there lack them.
+Status DuckEngine::redefine(KnownTable& known, const model::Table& table,
+                            const std::vector<std::uint32_t>& kept) {
+  MirrorLayout layout = lay_out(table, kept, type_options());
+  known.stored.table = known.mirror.table = table;
+  known.stored.kept_columns = known.mirror.kept_columns = layout.identity.kept;
+  known.writer->set_table(table, std::move(layout.identity));
+  tables_changed_ = true;
+  return meta_->write_table(known.stored);
+}
+
+Status DuckEngine::define_new(const model::Table& table) {
+  KnownTable& known = tables_[model::value(table.id)];
+  tables_changed_ = true;
+  const auto wanted = wanted_(table);
+  known.stored = {.table = table, .mirrored = wanted.has_value()};
+  if (wanted) known.stored.kept_columns = *wanted;
+  TRY(make_room(known));
+  TRY(meta_->write_table(known.stored));
+  if (!known.stored.mirrored) return {};
+  TRY(attach_mirror(known));
+  if (state_.phase == Phase::kLoading) return known.writer->create_raw();
+  return show_mirror(known);
+}
+
+// Another table with the name of this one: PostgreSQL has dropped or renamed it, or the two differ
+// only in upper and lower case, which DuckDB does not tell apart.
+Status DuckEngine::make_room(KnownTable& known) {
+  const auto lower = [](std::string text) {
+    std::transform(text.begin(), text.end(), text.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return text;
+  };
+  const model::Table& table = known.stored.table;
+  for (auto& [oid, other] : tables_) {
+    const model::Table& old = other.stored.table;
+    if (&other == &known || !known.stored.mirrored || !other.stored.mirrored ||
+        lower(old.qualified_name()) != lower(table.qualified_name()))
+      continue;
+    if (old.qualified_name() != table.qualified_name()) {
+      known.stored.mirrored = false;
+      known.stored.stopped = fmt::format("the engine does not tell its name from {}",
+                                         old.qualified_name());
+      logger_.warning("engine: table {} is not mirrored: {}; exclude one of them in source.exclude",
+                      table.qualified_name(), known.stored.stopped);
+      return {};
+    }
+    TRY(hide_mirror(other));
+    other.stored.mirrored = false;
+    other.stored.stopped = "another table has its name now";
+    TRY(meta_->write_table(other.stored));
+  }
+  return {};
+}
+
 Status DuckEngine::show_mirror(const KnownTable& known) {
   const model::Table& table = known.stored.table;
-  for (const auto& [oid, other] : tables_) {
-    const auto same = [](const std::string& a, const std::string& b) {
-      return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
-        return std::tolower(x) == std::tolower(y);
-      });
-    };
-    if (&other != &known && other.stored.mirrored && same(other.stored.table.schema, table.schema) &&
-        same(other.stored.table.name, table.name))
-      return error(Code::kUnsupported,
-                   fmt::format("tables {} and {} cannot both be mirrored", table.qualified_name(),
-                               other.stored.table.qualified_name()),
-                   "names in the engine do not tell upper from lower case",
-                   "Exclude one of them in source.exclude");
-  }
   std::string columns;
   for (const StoreColumn& column : known.writer->layout().columns)
     columns += (columns.empty() ? "" : ", ") + quote_identifier(column.name);
@@ -336,7 +373,7 @@ Status DuckEngine::stop_table(model::Oid table, const std::string& reason) {
     return error(Code::kNotFound, "the table to stop is not mirrored");
   KnownTable& known = found->second;
   if (!known.stored.stopped.empty()) return {};
-  return commit([&]() -> Status {
+  const auto body = [&]() -> Status {
     known.stored.stopped = known.mirror.stopped = reason;
     tables_changed_ = true;
     TRY(meta_->write_table(known.stored));
@@ -346,7 +383,10 @@ Status DuckEngine::stop_table(model::Oid table, const std::string& reason) {
                                          known.mirror.name, duck::quote_literal(text))));
     return maintainer_ == nullptr ? Status{}
                                   : maintainer_->table_stopped(*connection_, known.mirror);
-  });
+  };
+  if (!in_transaction_) return commit(body);
+  const Status status = body();
+  return status.ok() ? status : roll_back(status);
 }
 
 Result<KnownTable*> DuckEngine::known_table(const model::Table& table) {
@@ -473,13 +513,18 @@ Status DuckEngine::begin_snapshot(const model::Position& position) {
 
 Status DuckEngine::hide_mirrors() {
   for (auto& [oid, known] : tables_) {
-    if (!known.stored.mirrored) continue;
-    known.writer.reset();
-    TRY(connection_->execute("DROP VIEW IF EXISTS " + mirror_name(known.stored.table)));
-    TRY(connection_->execute(fmt::format("DROP TABLE IF EXISTS {}.raw_{}", kInternalSchema, oid)));
-    TRY(Store::drop(*connection_, fmt::format("mirror of {}", oid)));
+    if (known.stored.mirrored) TRY(hide_mirror(known));
   }
   return {};
+}
+
+Status DuckEngine::hide_mirror(KnownTable& known) {
+  known.writer.reset();
+  known.mirror.store = nullptr;
+  const std::uint32_t oid = model::value(known.stored.table.id);
+  TRY(connection_->execute("DROP VIEW IF EXISTS " + mirror_name(known.stored.table)));
+  TRY(connection_->execute(fmt::format("DROP TABLE IF EXISTS {}.raw_{}", kInternalSchema, oid)));
+  return Store::drop(*connection_, fmt::format("mirror of {}", oid));
 }
 
 Status DuckEngine::end_snapshot(const model::Position& position, model::Lsn end_lsn) {

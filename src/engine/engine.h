@@ -120,11 +120,12 @@ class Engine {
   virtual Status bind_log(const std::string& log_identity) = 0;
 
   // Makes known what a table looks like (from the catalog), before rows of it come.
-  // kUnsupported when it is mirrored already and its kept columns or key changed: stop_table().
+  // kUnsupported when it is mirrored already and its kept columns or key changed: stop_table(). New
+  // columns of a mirrored table are not kept before the next snapshot.
   virtual Status define_table(const model::Table& table) = 0;
 
   // Takes no more changes of a mirrored table (until the next snapshot); activity goes on counting
-  // them. Not while a transaction is half applied.
+  // them. While a transaction is half applied it belongs to it, and is rolled back with it.
   virtual Status stop_table(model::Oid table, const std::string& reason) = 0;
 
   // Takes the next batch: consolidates, updates mirrors, activity and views. Commits when the batch

@@ -201,11 +201,40 @@ TEST_F(EngineTest, NamesThatDifferOnlyInCase) {
   const auto other = make_table(2, "public", "T", {int_column("id", true)});
   begin(20);
   builder_->insert(other, {"1"});
-  EXPECT_EQ(apply(),
-            "tables public.T and public.t cannot both be mirrored "
-            "(names in the engine do not tell upper from lower case). "
-            "Exclude one of them in source.exclude");
-  EXPECT_EQ(rows("SELECT count(*) FROM t"), "1");
+  builder_->insert(table, {"2", "b", "c"});
+  EXPECT_EQ(apply(), "");
+  EXPECT_EQ(rows("SELECT id FROM t ORDER BY id"), "1;2");
+  EXPECT_EQ(engine_->mirrors().size(), 1u);
+}
+
+TEST_F(EngineTest, ANewTableTakesTheNameOfADroppedOne) {
+  begin(10);
+  builder_->insert(accounts_, {"1", "a"});
+  EXPECT_EQ(apply(), "");
+  const auto again = make_table(9, "public", "accounts", {int_column("key", true)});
+  begin(20);
+  builder_->insert(again, {"7"});
+  EXPECT_EQ(apply(), "");
+  EXPECT_EQ(rows("SELECT key FROM accounts"), "7");
+  open();
+  EXPECT_EQ(rows("SELECT key FROM accounts"), "7");
+  EXPECT_EQ(engine_->mirrors().size(), 1u);
+}
+
+TEST_F(EngineTest, NewColumnsAndLongerTextsGoOn) {
+  model::Column code = typed_column("code", 1043, 14);
+  const auto before = make_table(5, "public", "items", {int_column("id", true), code});
+  begin(10);
+  builder_->insert(before, {"1", "a"});
+  EXPECT_EQ(apply(), "");
+  code.type_modifier = 24;
+  const auto after = make_table(5, "public", "items", {int_column("more"), int_column("id", true), code});
+  ASSERT_TRUE(engine_->define_table(*after).ok());
+  begin(20);
+  builder_->update(after, {}, {"5", "1", "b"});
+  builder_->insert(after, {"6", "2", "c"});
+  EXPECT_EQ(apply(), "");
+  EXPECT_EQ(rows("SELECT * FROM items ORDER BY id"), "1|b;2|c");
 }
 
 TEST_F(EngineTest, AChangedShapeStopsThatTableAlone) {
