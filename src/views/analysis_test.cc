@@ -1,0 +1,246 @@
+// What DuckDB's syntax tree tells of a view's SQL: what it reads, why it is refused, how it is kept.
+#include "views/analysis.h"
+
+#include <gmock/gmock.h>
+
+#include <fmt/core.h>
+
+#include "views/plan.h"
+
+namespace pgweir::views {
+
+class AnalysisTest : public testing::Test {
+ protected:
+  ViewDefinition analysed(const std::string& sql) {
+    return analyse(*parser_, functions_, {"v", sql});
+  }
+
+  // What the SQL reads, "a, s.b, tumble c", or why it is refused.
+  std::string reads(const std::string& sql) {
+    const ViewDefinition view = analysed(sql);
+    if (view.refusal) return view.refusal->text();
+    std::string out;
+    for (const RelationRef& ref : view.refs) {
+      out += (out.empty() ? "" : ", ") + std::string(ref.tumble ? "tumble " : "") + ref.text();
+      EXPECT_LT(ref.start, ref.end);
+    }
+    return out;
+  }
+
+  // "delta" or the reason for recomputing, over t(id key, a, b, n, s, d, at), u(id key, a, v).
+  std::string kept(const std::string& sql) {
+    const ViewDefinition view = analysed(sql);
+    if (view.refusal) return view.refusal->text();
+    std::vector<const Relation*> relations;
+    std::vector<std::optional<Window>> windows;
+    for (const RelationRef& ref : view.refs) {
+      relations.push_back(ref.name == "t" ? &t_ : &u_);
+      auto& window = windows.emplace_back();
+      if (!ref.tumble) continue;
+      auto made = make_window(*parser_, *ref.tumble, *relations.back(), sql);
+      if (!made.ok()) return made.error().text();
+      window = made.value();
+    }
+    const ResolvedSql resolved(view, relations, windows, [](const Relation& r) { return r.rows; });
+    std::uint64_t offset = kNoOffset;
+    const auto columns = parser_->describe(resolved.text(), &offset);
+    if (!columns.ok())
+      return columns.error().message.substr(0, 40) + " at " + place_of(sql, resolved.original(offset));
+    const auto outcome =
+        make_plan(*parser_, functions_, view, relations, windows, columns.value());
+    if (!outcome.ok()) return outcome.error().text();
+    return outcome->plan ? "delta" : outcome->reason;
+  }
+
+  static Relation relation(const std::string& name, std::vector<engine::StoreColumn> columns) {
+    Relation made;
+    made.name = "public." + name;
+    made.schema = "public";
+    made.table = name;
+    made.rows = made.content = made.delta = "\"public\".\"" + name + "\"";
+    made.key = {columns[0]};
+    made.columns = std::move(columns);
+    return made;
+  }
+
+  std::unique_ptr<SqlParser> parser_ = SqlParser::create().value();
+  const FunctionCatalog functions_ = FunctionCatalog::read(parser_->connection()).value();
+  const Relation t_ = relation("t", {{"id", "INTEGER"}, {"a", "INTEGER"}, {"b", "BIGINT"},
+                                     {"n", "DECIMAL(12,2)"}, {"s", "VARCHAR"}, {"d", "DOUBLE"},
+                                     {"made", "TIMESTAMP WITH TIME ZONE"}, {"day", "DATE"}});
+  const Relation u_ = relation("u", {{"id", "INTEGER"}, {"a", "INTEGER"}, {"v", "VARCHAR"}});
+
+  void SetUp() override {
+    for (const Relation* each : {&t_, &u_})
+      ASSERT_TRUE(parser_->declare(each->schema, each->table, each->columns).ok());
+  }
+};
+
+TEST_F(AnalysisTest, FindsWhatAViewReads) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"SELECT 1", ""},
+      {"SELECT * FROM a", "a"},
+      {"FROM a", "a"},
+      {"SELECT * FROM s.a, b AS c JOIN \"D e\" ON true", "s.a, b, D e"},
+      {"WITH a AS (SELECT * FROM b) SELECT * FROM a, c", "b, c"},
+      {"WITH a AS (SELECT * FROM a) SELECT * FROM a", "a"},
+      {"WITH RECURSIVE r AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM r, b) FROM r", "b"},
+      {"SELECT (SELECT max(x) FROM a) FROM b WHERE EXISTS (SELECT 1 FROM c)", "a, b, c"},
+      {"SELECT 1 FROM tumble(a, t, INTERVAL 1 MINUTE)", "tumble a"},
+      {"SELECT 1 FROM tumble(s.a, t, INTERVAL '1 day') AS w", "tumble s.a"},
+      {"SELECT * FROM a UNION SELECT * FROM b", "a, b"},
+      {"SELECT i FROM range(10) AS t(i), unnest([1, 2])", ""},
+  };
+  for (const auto& [sql, expected] : cases) EXPECT_EQ(reads(sql), expected) << sql;
+}
+
+TEST_F(AnalysisTest, RefusesWhatIsNoViewWithItsPlace) {
+  const std::string kVolatile = "() is volatile, so a view cannot be kept up to date with it at ";
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"SELEC 1", "syntax error at or near \"SELEC\" at 1:1"},
+      {"SELECT a\nFROM t\nWHERE (", "syntax error at end of input at 3:8"},
+      {"", "there is no SELECT"},
+      {"SELECT 1; SELECT 2", "a view is one SELECT, not several"},
+      {"INSERT INTO t VALUES (1)", "a view is one SELECT"},
+      {"SELECT random()", "random" + kVolatile + "1:8"},
+      {"SELECT 'äöü', uuid() FROM t", "uuid" + kVolatile + "1:15"},
+      {"SELECT a FROM t WHERE made > now()", "now" + kVolatile + "1:30"},
+      {"SELECT nextval('s')", "nextval" + kVolatile + "1:8"},
+      {"SELECT current_setting('x')", "current_setting" + kVolatile + "1:8"},
+      {"SELECT current_date", "current_date changes by itself, so a view cannot be kept up to date "
+                              "with it at 1:8"},
+      {"SELECT a FROM t\n  WHERE made < CURRENT_TIMESTAMP",
+       "current_timestamp changes by itself, so a view cannot be kept up to date with it at 2:16"},
+      {"SELECT age(made) FROM t",
+       "age() of one time counts from today, so a view cannot be kept up to date with it at 1:8"},
+      {"SELECT * FROM read_csv('/etc/passwd')", "read_csv() reads files, which a view may not at 1:15"},
+      {"SELECT * FROM glob('*')", "glob() reads files, which a view may not at 1:15"},
+      {"SELECT * FROM duckdb_tables()", "duckdb_tables() cannot stand in a view's FROM at 1:15"},
+      {"SELECT * FROM t USING SAMPLE 10%", "a sample is not the same twice, so a view cannot take one"},
+      {"SELECT $1", "a view has no parameters"},
+      {"SELECT * FROM a.b.c",
+       "a view reads tables as schema.table, not \"a.b.c\" at 1:15"},
+      {"SELECT * FROM tumble(t)", "tumble takes (table, time column, INTERVAL ...) at 1:15"},
+      {"SELECT * FROM tumble(t, made, a)", "the window's length must be a constant at 1:31"},
+  };
+  for (const auto& [sql, expected] : cases) EXPECT_EQ(reads(sql), expected) << sql;
+}
+
+TEST_F(AnalysisTest, ChoosesTheStrategyAndSaysWhy) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"SELECT * FROM t", "delta"},
+      {"SELECT t.*, a + 1 AS c FROM public.t WHERE a IN (1, 2) OR s LIKE 'x%'", "delta"},
+      {"SELECT * EXCLUDE (d) FROM t AS x ORDER BY a", "delta"},
+      {"SELECT a FROM t WHERE made > TIMESTAMPTZ '2026-01-01' -- done", "delta"},
+      {"SELECT count(*) FROM t", "delta"},
+      {"SELECT a, sum(b) AS x FROM t GROUP BY a HAVING x > 1", "delta"},
+      {"SELECT a AS k, count(*) FROM t GROUP BY k", "delta"},
+      {"SELECT a + 1 AS k, k * 2, count(*) FROM t GROUP BY ALL", "delta"},
+      {"SELECT a % 2 + 1, avg(n), sum(a) / count(*) FROM t GROUP BY a % 2", "delta"},
+      {"SELECT date_trunc('day', made), count(*) FROM t GROUP BY 1", "delta"},
+      {"SELECT sum(n) FILTER (WHERE a > 1) FROM t", "delta"},
+      {"SELECT window_start, count(*) FROM tumble(t, made, INTERVAL 5 MINUTE) GROUP BY 1", "delta"},
+      {"SELECT window_end FROM tumble(t, day, INTERVAL 1 MONTH)", "delta"},
+      {"SELECT * FROM t JOIN u ON t.a = u.id", "delta"},
+      {"SELECT id, t.a, u.a FROM t JOIN u USING (id)", "delta"},
+      {"SELECT t.id FROM t, u WHERE t.b = u.a AND t.s > u.v", "delta"},
+      {"SELECT v, sum(n) FROM t JOIN u ON t.a = u.id GROUP BY v", "delta"},
+      {"SELECT DISTINCT a FROM t", "DISTINCT"},
+      {"SELECT a FROM t ORDER BY a LIMIT 3", "LIMIT or OFFSET"},
+      {"SELECT a FROM t UNION ALL SELECT a FROM u", "UNION of several SELECTs"},
+      {"WITH x AS (FROM t) SELECT a FROM x", "a WITH query"},
+      {"SELECT a FROM (SELECT a FROM t)", "a subquery in FROM"},
+      {"SELECT a FROM t WHERE a IN (SELECT a FROM u)", "a subquery at 1:25"},
+      {"SELECT sum(a) OVER () FROM t", "the window function sum() at 1:8"},
+      {"SELECT a FROM t QUALIFY row_number() OVER () = 1", "QUALIFY"},
+      {"SELECT max(a) FROM t", "max() is not a total to which rows can be added and taken from"},
+      {"SELECT count(DISTINCT a) FROM t", "count(DISTINCT ...)"},
+      {"SELECT sum(d) FROM t", "sum() over DOUBLE, from which a value cannot be taken back exactly"},
+      {"SELECT avg(d) FROM t", "avg() over DOUBLE, from which a value cannot be taken back exactly"},
+      {"SELECT a, count(*) FROM t GROUP BY ROLLUP (a)", "several grouping sets"},
+      {"SELECT * FROM t LEFT JOIN u ON t.a = u.id", "LEFT join at 1:17"},
+      {"SELECT 1 FROM t NATURAL JOIN u", "NATURAL join at 1:17"},
+      {"SELECT 1 FROM t, u", "a join without an equality of plain columns of one type"},
+      {"SELECT 1 FROM t JOIN u ON t.a + 1 = u.id",
+       "a join without an equality of plain columns of one type"},
+      {"SELECT 1 FROM t x JOIN t y ON x.a = y.id", "a join with itself"},
+      {"SELECT 1 FROM t JOIN u ON t.a = u.id JOIN u AS z ON true", "a join of more than two relations"},
+      {"SELECT x FROM t AS r(x)", "renamed columns in FROM"},
+      {"SELECT i FROM range(3) AS r(i)", "renamed columns in FROM"},
+      {"SELECT 1", "nothing in FROM"},
+      {"SELECT list_transform([a], lambda x: x + 1) FROM t", "a lambda at 1:35"},
+      {"SELECT COLUMNS('a') FROM t", "COLUMNS() at 1:8"},
+      {"SELECT * REPLACE (1 AS a) FROM t", "a star with changes at 1:8"},
+      {"SELECT t FROM t", "the name t cannot be followed at 1:8"},
+      // The binder's word, with the place in the text that the user wrote.
+      {"SELECT b, c FROM t", "Referenced column \"c\" not found in FROM  at 1:11"},
+      {"SELECT w.a\nFROM tumble(t, made, INTERVAL 1 HOUR) AS w\nWHERE x > 1",
+       "Referenced column \"x\" not found in FROM  at 3:7"},
+      {"SELECT sum(s) FROM t", "No function matches the given name and a at 1:8"},
+      {"SELECT 1 FROM tumble(t, mad, INTERVAL 1 HOUR)",
+       "public.t has no column \"mad\" at 1:25. did you mean \"made\"?"},
+      {"SELECT 1 FROM tumble(t, a, INTERVAL 1 HOUR)", "tumble() needs a time, but a at 1:25 is INTEGER"},
+      {"SELECT 1 FROM tumble(t, made, INTERVAL '1 month 1 day')",
+       "the length of a window must be a positive INTERVAL, either of months or of days and shorter, at 1:40"},
+      {"SELECT 1 FROM tumble(t, made, INTERVAL (-1) HOUR)",
+       "the length of a window must be a positive INTERVAL, either of months or of days and shorter, at 1:41"},
+  };
+  for (const auto& [sql, expected] : cases) EXPECT_EQ(kept(sql), expected) << sql;
+}
+
+TEST_F(AnalysisTest, NamesMeanOneRelationOrAreRefused) {
+  const std::vector<Named> known = {{"public", "orders"}, {"archive", "orders"}, {"public", "items"},
+                                    {"", "totals"}, {"", "items"}};
+  const auto meaning = [&](const std::string& schema, const std::string& name, const std::string& reader) {
+    const auto named = resolve({.schema = schema, .name = name}, reader, "SELECT", known);
+    return named.ok() ? (named->schema.empty() ? "view " : "table ") + named->text()
+                      : named.error().text();
+  };
+  EXPECT_EQ(meaning("archive", "ORDERS", "v"), "table archive.orders");
+  EXPECT_EQ(meaning("", "totals", "v"), "view totals");
+  EXPECT_EQ(meaning("main", "totals", "v"), "view totals");
+  EXPECT_EQ(meaning("", "orders", "v"), "\"orders\" at 1:1 is ambiguous (it could be public.orders, "
+                                        "archive.orders). write the schema before the name");
+  EXPECT_EQ(meaning("", "items", "v"), "\"items\" at 1:1 is ambiguous (it could be public.items, "
+                                       "items). write the schema before the name");
+  // In the view itself its own name is the table.
+  EXPECT_EQ(meaning("", "items", "items"), "table public.items");
+  EXPECT_EQ(meaning("", "total", "v"),
+            "there is no table or view \"total\" at 1:1. did you mean \"totals\"?");
+  EXPECT_EQ(meaning("publik", "items", "v"),
+            "there is no table or view \"publik.items\" at 1:1. did you mean \"public.items\"?");
+  EXPECT_EQ(meaning("", "something_else", "v"),
+            "there is no table or view \"something_else\" at 1:1. a view reads captured tables "
+            "(source.tables) and other views");
+}
+
+TEST_F(AnalysisTest, ColumnsThatViewsName) {
+  model::Table table{.schema = "public", .name = "t"};
+  for (const char* name : {"id", "a", "b", "c", "d"}) table.columns.push_back({.name = name});
+  table.primary_key = {0};
+  const auto used = [&](const std::string& sql) -> std::string {
+    const auto columns = columns_used({analysed(sql)}, table);
+    if (!columns) return "none";
+    std::string out;
+    for (const std::uint32_t i : *columns) out += table.columns[i].name;
+    return out;
+  };
+  EXPECT_EQ(used("SELECT 1 FROM u"), "none");
+  EXPECT_EQ(used("SELECT count(*) FROM t"), "id");
+  EXPECT_EQ(used("SELECT x.B FROM public.t AS x WHERE d = 1"), "idbd");
+  EXPECT_EQ(used("SELECT 1 FROM t JOIN u USING (c)"), "idc");
+  EXPECT_EQ(used("SELECT 1 FROM tumble(t, c, INTERVAL 1 DAY)"), "idc");
+  EXPECT_EQ(used("SELECT u.* FROM t, u"), "idabcd");
+  EXPECT_EQ(used("SELECT t FROM t"), "idabcd");
+  EXPECT_EQ(used("SELECT a FROM other.t"), "none");
+}
+
+TEST_F(AnalysisTest, ViewsComeAfterThoseThatTheyRead) {
+  std::vector<std::size_t> cyclic;
+  EXPECT_EQ(dependency_order({{1, 2}, {}, {1}}, &cyclic), (std::vector<std::size_t>{1, 2, 0}));
+  EXPECT_TRUE(cyclic.empty());
+  EXPECT_EQ(dependency_order({{1}, {0}, {}, {0}}, &cyclic), (std::vector<std::size_t>{2}));
+  EXPECT_EQ(cyclic, (std::vector<std::size_t>{0, 1, 3}));
+}
+
+}  // namespace pgweir::views
