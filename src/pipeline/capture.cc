@@ -108,7 +108,10 @@ void Capture::receive() {
     const bool first_start = log_.durable_position() == model::Position{};
     const bool passes = failure.code == Code::kUnavailable || failure.code == Code::kTimeout ||
                         postgres::sqlstate_of(failure) == "55006";
-    if (!passes || first_start) {
+    // What was right once in this run may be put right again: a slot that the server has not freed
+    // yet, a password that is being changed.
+    const bool may_pass = had_session_ && failure.code == Code::kCheckFailed;
+    if (!(passes || may_pass) || first_start) {
       fail(failure);
       break;
     }
@@ -340,6 +343,7 @@ Status Capture::stream() {
   Item session;
   session.starts_session = true;
   TRY(push(session, 1, stream));
+  had_session_ = true;
   set_state(CaptureState::kStreaming);
   logger_.info("streaming from {}", model::to_string(stream_options.start_lsn));
   Item item;

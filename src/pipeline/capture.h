@@ -159,6 +159,7 @@ class Capture {
   // Receiver's.
   std::vector<std::shared_ptr<const model::Table>> tables_;
   std::vector<std::string> publications_;
+  bool had_session_ = false;
   model::Lsn confirmed_{};
   std::chrono::microseconds last_feedback_{0};
 

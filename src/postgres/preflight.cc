@@ -129,7 +129,7 @@ Status Checks::slot() {
          fmt::format(
              "the server removed WAL that it needed ({})",
              found->invalidation_reason.empty() ? "wal_status lost" : found->invalidation_reason),
-         "Start with `pgweir run --resync`, and raise max_slot_wal_keep_size");
+         "Raise max_slot_wal_keep_size, run `pgweir drop`, and start anew with an empty data folder");
   }
   if (found->temporary) {
     fail("slot_temporary", fmt::format("slot '{}' is temporary", found->name), "",

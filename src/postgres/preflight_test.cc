@@ -230,7 +230,7 @@ TEST(Preflight, LostSlotIsADataIntegrityError) {
   EXPECT_EQ(
       render(findings),
       "error slot_lost: slot 'pgweir' is lost (the server removed WAL that it needed "
-      "(wal_removed)) -> Start with `pgweir run --resync`, and raise max_slot_wal_keep_size\n");
+      "(wal_removed)) -> Raise max_slot_wal_keep_size, run `pgweir drop`, and start anew with an empty data folder\n");
   EXPECT_EQ(first_error(findings).error().code, Code::kCorruption);
   auto reader = Connection::open({.url = cluster.url(), .kind = ConnectionKind::kReplication});
   const auto stream = ReplicationStream::start(std::move(reader).value(),
