@@ -35,6 +35,7 @@ class Checks {
   void limits(const QueryResult& row);
   Status table_rights();
   Status publication(const std::string& name, bool append_only);
+  std::string ids_of(bool append_only) const;
   Status members(const std::string& name, bool append_only);
   Status may_create(const std::string& name, bool append_only);
 
@@ -263,15 +264,19 @@ Status Checks::publication(const std::string& name, bool append_only) {
   return members(name, append_only);
 }
 
-// The tables that the publication lacks and that we may not add.
-Status Checks::members(const std::string& name, bool append_only) {
-  const bool filters = connection_.server_version() >= 150000;
+// The tables that belong into the publication, or into the one for tables without an identity.
+std::string Checks::ids_of(bool append_only) const {
   std::string ids = "{";
   for (const CapturedTable& table : tables_) {
     if (table.usable_identity == append_only) continue;
     ids += (ids.size() > 1 ? "," : "") + std::to_string(model::value(table.id));
   }
-  ids += "}";
+  return ids + "}";
+}
+
+// The tables that the publication lacks and that we may not add.
+Status Checks::members(const std::string& name, bool append_only) {
+  const bool filters = connection_.server_version() >= 150000;
   TRY_ASSIGN(
       const QueryResult rows,
       connection_.query(
@@ -286,7 +291,7 @@ Status Checks::members(const std::string& name, bool append_only) {
                                 " s.pnpubid = p.oid AND s.pnnspid = n.oid)"
                               : "",
                       filters ? "r.prqual IS NOT NULL" : "false"),
-          {name, ids}));
+          {name, ids_of(append_only)}));
   std::string missing, fix;
   for (int row = 0; row < rows.row_count(); ++row) {
     const std::string table = fmt::format("{}.{}", rows.text(row, 0), rows.text(row, 1));
@@ -320,16 +325,17 @@ Status Checks::may_create(const std::string& name, bool append_only) {
          fmt::format("GRANT CREATE ON DATABASE {} TO {}", quote_identifier(database.text(0, 0)),
                      quote_identifier(user_)));
   }
+  TRY_ASSIGN(const QueryResult rows,
+             connection_.query("SELECT n.nspname, c.relname FROM unnest($1::oid[]) AS w(id)"
+                               " JOIN pg_class c ON c.oid = w.id"
+                               " JOIN pg_namespace n ON n.oid = c.relnamespace"
+                               " WHERE NOT pg_has_role(c.relowner, 'USAGE') ORDER BY 1, 2",
+                               {ids_of(append_only)}));
   std::string others, fix;
-  for (const CapturedTable& table : tables_) {
-    if (table.usable_identity == append_only) continue;
-    TRY_ASSIGN(const QueryResult owner,
-               connection_.query("SELECT pg_has_role(relowner, 'USAGE') FROM pg_class"
-                                 " WHERE oid = $1",
-                                 {std::to_string(model::value(table.id))}));
-    if (owner.row_count() == 0 || owner.boolean(0, 0)) continue;
-    others += (others.empty() ? "" : ", ") + table.qualified_name();
-    fix += (fix.empty() ? "ONLY " : ", ONLY ") + quote_name(table.schema, table.name);
+  for (int row = 0; row < rows.row_count(); ++row) {
+    others +=
+        fmt::format("{}{}.{}", others.empty() ? "" : ", ", rows.text(row, 0), rows.text(row, 1));
+    fix += (fix.empty() ? "ONLY " : ", ONLY ") + quote_name(rows.text(row, 0), rows.text(row, 1));
   }
   if (others.empty()) return {};
   fail("table_ownership",

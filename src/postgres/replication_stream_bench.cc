@@ -52,6 +52,13 @@ struct Figures {
   ReplicationStream::Counters counters;
 };
 
+double median(const std::vector<Figures>& runs, double (*of)(const Figures&)) {
+  std::vector<double> values;
+  for (const Figures& figures : runs) values.push_back(of(figures));
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
 class Bench {
  public:
   Bench(int transactions, int runs) : transactions_(transactions), runs_(runs) {
@@ -73,11 +80,24 @@ class Bench {
   }
 
   void run() {
+    std::vector<Figures> ours, decoded, peers;
     for (int i = 0; i < runs_; ++i) {
-      print("null drain", drain(false));
-      print("null drain, decoded", drain(true));
-      print("pg_recvlogical", peer());
+      ours.push_back(drain(false));
+      print("null drain", ours.back());
+      decoded.push_back(drain(true));
+      print("null drain, decoded", decoded.back());
+      peers.push_back(peer());
+      print("pg_recvlogical", peers.back());
     }
+    const auto seconds = [](const Figures& figures) { return figures.seconds; };
+    const auto sender = [](const Figures& figures) { return figures.sender_cpu; };
+    const double rows = transactions_ * 10.0;
+    fmt::print("medians of {}: null drain {:.0f} rows/s, decoded {:.0f}, pg_recvlogical {:.0f}\n",
+               runs_, rows / median(ours, seconds), rows / median(decoded, seconds),
+               rows / median(peers, seconds));
+    fmt::print("null drain is {:.2f} times pg_recvlogical, at {:.2f} of the sender's CPU\n",
+               median(peers, seconds) / median(ours, seconds),
+               median(ours, sender) / median(peers, sender));
   }
 
  private:
