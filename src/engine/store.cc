@@ -17,7 +17,7 @@ std::string internal(const std::string& name) {
 
 // Everything that a stored table depends on, as text; compared when a store is opened again.
 std::string describe_spec(const StoreSpec& spec) {
-  std::string out = spec.unique ? "unique key(" : "key(";
+  std::string out = spec.unique ? "unique key(" : spec.distinct ? "distinct key(" : "key(";
   for (const std::uint32_t column : spec.key) out += fmt::format("{} ", column);
   out += ")";
   for (const StoreColumn& column : spec.columns)
@@ -212,7 +212,7 @@ class ClusteredStore : public Store {
   };
 
   std::string remove_statement(const std::string& delta) const {
-    if (spec_.unique) {
+    if (spec_.unique || spec_.distinct) {
       return fmt::format("DELETE FROM {} AS s USING (SELECT * FROM {} WHERE {} < 0) AS d WHERE {}",
                          table_, delta, kWeightColumn, same_row(spec_));
     }

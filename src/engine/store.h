@@ -39,6 +39,9 @@ struct StoreSpec {
   // Several rows may have one key (a join key, a bag): rows are then told apart by all columns, and
   // equal rows are kept as often as they came. Without key columns every row has the hash 0.
   bool unique = true;
+  // Of a store that is not unique: no two rows are equal in all columns. Removing a row then looks
+  // for it once and not twice.
+  bool distinct = false;
   bool operator==(const StoreSpec&) const = default;
 };
 

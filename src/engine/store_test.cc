@@ -52,6 +52,14 @@ class StoreTest : public testing::Test {
   std::unique_ptr<Store> store_;
 };
 
+TEST_F(StoreTest, DistinctRowsOfOneKeyComeAndGoOneByOne) {
+  StoreSpec spec = bag_;
+  spec.distinct = true;
+  open(spec);
+  EXPECT_EQ(apply("(1, 1, 'a'), (1, 1, 'b'), (1, 1, NULL), (1, 2, 'b')"), "1=a 1=b 1=NULL 2=b");
+  EXPECT_EQ(apply("(-1, 1, 'b'), (-1, 1, NULL), (1, 2, 'c')"), "1=a 2=b 2=c");
+}
+
 TEST_F(StoreTest, ColumnsMayHaveAnyNames) {
   const StoreSpec spec{.name = "names",
                        .columns = {{"n", "INTEGER"}, {"h", "INTEGER"}, {"copies", "INTEGER"}},

@@ -16,6 +16,7 @@ Arrangement::Arrangement(const Relation& relation, std::vector<engine::StoreColu
       delta_(fmt::format("pgweir_arrangement_{}", id), delta_columns(columns)) {
   spec_.columns = std::move(columns);
   spec_.unique = false;
+  spec_.distinct = relation.unique;
   for (std::uint32_t i = 0; i < key_count; ++i) spec_.key.push_back(i);
   spec_.name = "arrangement " + name_of(relation.name, key());
 }
@@ -52,7 +53,7 @@ Status Arrangement::changed(duck::Connection& connection) {
                                          name_list(spec_.columns), engine::kWeightColumn,
                                          relation_.delta);
   const std::string sql = fmt::format("INSERT INTO {} {}", delta_.name(),
-                                      consolidated(source, spec_.columns, key(), true));
+                                      consolidated(source, spec_.columns, key(), !spec_.distinct));
   if (fill_delta_.sql() != sql) fill_delta_ = PreparedSql(sql);
   TRY_ASSIGN(const std::uint64_t rows, fill_delta_.run(connection));
   if (rows == 0) return {};

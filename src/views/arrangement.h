@@ -17,7 +17,8 @@ namespace pgweir::views {
 
 class Arrangement {
  public:
-  // `columns` begins with the `key_count` columns of the key. `id` makes temporary names.
+  // `columns` begins with the `key_count` columns of the key, and has the relation's own key when
+  // that is unique: its rows are then distinct. `id` makes temporary names.
   Arrangement(const Relation& relation, std::vector<engine::StoreColumn> columns,
               std::size_t key_count, std::size_t id);
 

@@ -248,6 +248,9 @@ void ViewSet::arrange() {
           std::find(columns.begin(), columns.end(), column) == columns.end())
         columns.push_back(column);
     };
+    if (need.relation->unique) {
+      for (const auto& column : need.relation->key) need.columns.insert(column.name);
+    }
     for (const auto& column : need.relation->columns) add(column);
     for (const auto& column : need.relation->key) add(column);
     auto& arrangement = arrangements_[name];
