@@ -259,21 +259,40 @@ Status bound(duckdb_state state, void* handle) {
 }
 }  // namespace
 
+// Before the first parameter is bound or, without any, before an execution.
+Status Statement::renew_plan() {
+  if (has_parameters_ || catalog_changes_ == connection_.catalog_changes_) return {};
+  TRY_ASSIGN(void* handle, connection_.prepare_handle(sql_));
+  auto old = as_statement(handle_);
+  duckdb_destroy_prepare(&old);
+  handle_ = handle;
+  catalog_changes_ = connection_.catalog_changes_;
+  return {};
+}
+
 Status Statement::bind_null(std::size_t parameter) {
+  TRY(renew_plan());
+  has_parameters_ = true;
   return bound(duckdb_bind_null(as_statement(handle_), parameter), handle_);
 }
 
 Status Statement::bind(std::size_t parameter, std::int64_t value) {
+  TRY(renew_plan());
+  has_parameters_ = true;
   return bound(duckdb_bind_int64(as_statement(handle_), parameter, value), handle_);
 }
 
 Status Statement::bind(std::size_t parameter, std::string_view text) {
+  TRY(renew_plan());
+  has_parameters_ = true;
   return bound(
       duckdb_bind_varchar_length(as_statement(handle_), parameter, text.data(), text.size()),
       handle_);
 }
 
 Result<Rows> Statement::execute() {
+  TRY(renew_plan());
+  has_parameters_ = false;
   auto result = std::make_unique<duckdb_result>();
   if (duckdb_execute_prepared(as_statement(handle_), result.get()) != DuckDBSuccess) {
     Error failure =
@@ -297,7 +316,18 @@ Status Connection::execute(const std::string& sql) {
   if (duckdb_query(as_connection(handle_), sql.c_str(), &result) != DuckDBSuccess)
     status = to_error(duckdb_result_error_type(&result), duckdb_result_error(&result));
   duckdb_destroy_result(&result);
+  note_catalog_change(sql);
   return status;
+}
+
+// A change counts when it is made, and once more when its transaction ends: plans made in between
+// are those of a catalog that nobody else has seen.
+void Connection::note_catalog_change(std::string_view sql) {
+  const bool ends = contains(sql, "COMMIT") || contains(sql, "ROLLBACK");
+  const bool changes = contains(sql, "CREATE ") || contains(sql, "DROP ") || contains(sql, "ALTER ");
+  if (changes || (ends && changed_in_transaction_)) ++catalog_changes_;
+  if (changes) changed_in_transaction_ = true;
+  if (ends) changed_in_transaction_ = false;
 }
 
 Result<Rows> Connection::query(const std::string& sql) {
@@ -333,7 +363,7 @@ Result<TextRows> Connection::query_texts(const std::string& select) {
   return out;
 }
 
-Result<std::unique_ptr<Statement>> Connection::prepare(const std::string& sql) {
+Result<void*> Connection::prepare_handle(const std::string& sql) {
   duckdb_extracted_statements extracted = nullptr;
   const idx_t count = duckdb_extract_statements(as_connection(handle_), sql.c_str(), &extracted);
   if (count != 1) {
@@ -354,7 +384,12 @@ Result<std::unique_ptr<Statement>> Connection::prepare(const std::string& sql) {
     duckdb_destroy_prepare(&statement);
     return failure;
   }
-  return std::unique_ptr<Statement>(new Statement(statement));
+  return static_cast<void*>(statement);
+}
+
+Result<std::unique_ptr<Statement>> Connection::prepare(const std::string& sql) {
+  TRY_ASSIGN(void* handle, prepare_handle(sql));
+  return std::unique_ptr<Statement>(new Statement(*this, handle, sql, catalog_changes_));
 }
 
 Result<std::vector<ColumnInfo>> Connection::describe(const std::string& select) {

@@ -147,8 +147,20 @@ class Statement {
 
  private:
   friend class Connection;
-  explicit Statement(void* handle) : handle_(handle) {}
+  Statement(Connection& connection, void* handle, std::string sql, std::uint64_t catalog_changes)
+      : connection_(connection),
+        handle_(handle),
+        sql_(std::move(sql)),
+        catalog_changes_(catalog_changes) {}
+  Status renew_plan();
+
+  Connection& connection_;
   void* handle_;
+  // DuckDB plans a statement anew at every execution once the catalog has changed since it was
+  // prepared; so after such a change (of this connection) it is prepared anew, once.
+  const std::string sql_;
+  std::uint64_t catalog_changes_;  // the connection's, when it was prepared
+  bool has_parameters_ = false;    // bound since the last execution
 };
 
 // Writes rows into a table in chunks, column by column.
@@ -217,7 +229,12 @@ class Connection {
   friend class Database;
   friend class Statement;
   explicit Connection(void* handle) : handle_(handle) {}
+  Result<void*> prepare_handle(const std::string& sql);
+  void note_catalog_change(std::string_view sql);
+
   void* handle_;
+  std::uint64_t catalog_changes_ = 0;
+  bool changed_in_transaction_ = false;
 };
 
 // BEGIN; body; COMMIT, with ROLLBACK when the body or the commit fails. (COMMIT of an aborted

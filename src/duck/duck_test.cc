@@ -121,6 +121,27 @@ TEST_F(DuckTest, PreparedStatementsSeeRowsOutsideTheRangeThatTheyWerePreparedWit
   EXPECT_EQ(answer("SELECT count(*), min(k), max(k) FROM o"), "100|100000000500|100000000599");
 }
 
+TEST_F(DuckTest, PreparedStatementsSurviveChangesOfTheCatalog) {
+  ASSERT_TRUE(connection_->execute("CREATE TABLE t (k INT)").ok());
+  const auto add = connection_->prepare("INSERT INTO t VALUES ($1)").value();
+  const auto count = connection_->prepare("SELECT count(*) FROM t").value();
+  for (const char* change : {"CREATE TABLE u (a INT)", "ALTER TABLE t ADD COLUMN b INT DEFAULT 1",
+                             "ALTER TABLE t DROP COLUMN b", "BEGIN; CREATE TABLE v (a INT); ROLLBACK",
+                             "DROP TABLE t; CREATE TABLE t (k INT)"}) {
+    ASSERT_TRUE(connection_->execute("DELETE FROM t").ok());
+    ASSERT_TRUE(connection_->execute(change).ok()) << change;
+    for (const std::int64_t value : {1, 2}) {
+      if (std::string(change).find("ADD COLUMN") != std::string::npos) continue;
+      ASSERT_TRUE(add->bind(1, value).ok());
+      const auto added = add->execute();
+      ASSERT_TRUE(added.ok()) << change << ": " << added.error().message;
+    }
+    auto counted = count->execute();
+    ASSERT_TRUE(counted.ok()) << change << ": " << counted.error().message;
+  }
+  EXPECT_EQ(answer("SELECT count(*) FROM t"), "2");
+}
+
 TEST_F(DuckTest, InterruptStopsALongQuery) {
   std::thread other([&] {
     for (int i = 0; i < 50; ++i) {
