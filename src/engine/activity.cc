@@ -13,7 +13,8 @@ constexpr std::uint64_t kRecentRowsMax = 4000;
 
 std::int64_t minute_of(model::Timestamp time) {
   const std::int64_t micros = model::value(time);
-  const std::int64_t into_minute = (micros % kMicrosPerMinute + kMicrosPerMinute) % kMicrosPerMinute;
+  const std::int64_t into_minute =
+      (micros % kMicrosPerMinute + kMicrosPerMinute) % kMicrosPerMinute;
   return micros - into_minute;
 }
 
@@ -90,7 +91,8 @@ Status Activity::merge() {
       "INSERT INTO pgweir_internal.activity_recent "
       "SELECT m.* FROM pgweir_internal.activity_minutes AS m "
       "SEMI JOIN pgweir_internal.activity_recent AS r USING (minute, schema, \"table\", op);"
-      "DELETE FROM pgweir_internal.activity_minutes AS m USING pgweir_internal.activity_recent AS r "
+      "DELETE FROM pgweir_internal.activity_minutes AS m USING pgweir_internal.activity_recent AS "
+      "r "
       "WHERE m.minute = r.minute AND m.schema = r.schema AND m.\"table\" = r.\"table\" "
       "AND m.op = r.op;"
       "INSERT INTO pgweir_internal.activity_minutes SELECT minute, schema, \"table\", op, "

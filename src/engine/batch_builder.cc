@@ -76,13 +76,13 @@ void BatchBuilder::insert(const std::shared_ptr<const model::Table>& table, cons
 void BatchBuilder::update(const std::shared_ptr<const model::Table>& table, const TextRow& before,
                           const TextRow& after) {
   const bool full = table->replica_identity == model::ReplicaIdentity::kFull;
-  const std::uint32_t old_row =
-      before.empty() ? model::kNoRow : add_row(before, *table, !full);
+  const std::uint32_t old_row = before.empty() ? model::kNoRow : add_row(before, *table, !full);
   const std::uint32_t new_row = add_row(after, *table, false);
   model::Change& change = add(table, model::Op::kUpdate);
   change.before = old_row;
   change.after = new_row;
-  if (!before.empty()) change.before_image = full ? model::BeforeImage::kFull : model::BeforeImage::kKey;
+  if (!before.empty())
+    change.before_image = full ? model::BeforeImage::kFull : model::BeforeImage::kKey;
 }
 
 void BatchBuilder::remove(const std::shared_ptr<const model::Table>& table, const TextRow& before) {

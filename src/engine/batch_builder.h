@@ -27,7 +27,8 @@ class BatchBuilder {
              model::Transaction::Kind kind = model::Transaction::Kind::kStream);
   void insert(const std::shared_ptr<const model::Table>& table, const TextRow& row,
               model::Op op = model::Op::kInsert);
-  // `before` empty: none was sent. Only key columns are given in a key image, whatever `before` has.
+  // `before` empty: none was sent. Only key columns are given in a key image, whatever `before`
+  // has.
   void update(const std::shared_ptr<const model::Table>& table, const TextRow& before,
               const TextRow& after);
   void remove(const std::shared_ptr<const model::Table>& table, const TextRow& before);

@@ -17,13 +17,13 @@ constexpr std::size_t kSlotsMin = 64;
 constexpr std::uint32_t kNullLength = 0xffffffff;
 
 Error does_not_follow(const model::Batch& batch, const model::Change& change, const char* what) {
-  return error(Code::kCorruption,
-               fmt::format("a change of table {} does not follow from those before it",
-                           batch.table_of(change).qualified_name()),
-               fmt::format("{}; operation {}, commit {}, record {}", what,
-                           static_cast<char>(change.op),
-                           model::to_string(batch.transactions[change.transaction].commit_lsn),
-                           change.sequence));
+  return error(
+      Code::kCorruption,
+      fmt::format("a change of table {} does not follow from those before it",
+                  batch.table_of(change).qualified_name()),
+      fmt::format("{}; operation {}, commit {}, record {}", what, static_cast<char>(change.op),
+                  model::to_string(batch.transactions[change.transaction].commit_lsn),
+                  change.sequence));
 }
 
 }  // namespace
@@ -79,7 +79,7 @@ std::string_view Consolidator::key_of(const Cell* row) {
 Consolidator::Found Consolidator::find(std::string_view key) {
   if (entries_.size() * 2 >= slots_.size()) grow();
   const std::size_t mask = slots_.size() - 1;
-  std::size_t slot = std::hash<std::string_view>{}(key) & mask;
+  std::size_t slot = std::hash<std::string_view>{}(key)&mask;
   while (slots_[slot] != 0) {
     NetChange& entry = entries_[slots_[slot] - 1];
     if (entry.key == key) return {&entry, false};
@@ -100,7 +100,8 @@ void Consolidator::grow() {
   }
 }
 
-// `after` with its unchanged cells taken from `from` (nullptr: from nowhere) as far as they are known.
+// `after` with its unchanged cells taken from `from` (nullptr: from nowhere) as far as they are
+// known.
 const Cell* Consolidator::complete(const Cell* after, const Cell* from, std::size_t width,
                                    bool& incomplete) {
   const auto unknown = [&](const Cell* row) {
@@ -131,7 +132,8 @@ Status Consolidator::add(const model::Batch& batch, const model::Change& change)
   }
   const std::size_t width = batch.table_of(change).columns.size();
   const Cell* after = change.after == model::kNoRow ? nullptr : batch.cells.data() + change.after;
-  const Cell* before = change.before == model::kNoRow ? nullptr : batch.cells.data() + change.before;
+  const Cell* before =
+      change.before == model::kNoRow ? nullptr : batch.cells.data() + change.before;
   switch (identity_->kind) {
     case MirrorKind::kAppendOnly:
       if (after == nullptr || before != nullptr || change.op == model::Op::kUpdate)
@@ -148,7 +150,8 @@ Status Consolidator::add(const model::Batch& batch, const model::Change& change)
       if (incomplete) return does_not_follow(batch, change, "an unchanged value is not known");
       return {};
     }
-    case MirrorKind::kKeyed: break;
+    case MirrorKind::kKeyed:
+      break;
   }
   const Status status = add_keyed(batch, change);
   if (status.ok()) return {};
@@ -158,7 +161,8 @@ Status Consolidator::add(const model::Batch& batch, const model::Change& change)
 Status Consolidator::add_keyed(const model::Batch& batch, const model::Change& change) {
   const std::size_t width = batch.table_of(change).columns.size();
   const Cell* after = change.after == model::kNoRow ? nullptr : batch.cells.data() + change.after;
-  const Cell* before = change.before == model::kNoRow ? nullptr : batch.cells.data() + change.before;
+  const Cell* before =
+      change.before == model::kNoRow ? nullptr : batch.cells.data() + change.before;
   if (change.op == model::Op::kDelete) {
     if (before == nullptr) return error(Code::kInternal, "the key of the deleted row is missing");
     NetChange gone;

@@ -1,7 +1,8 @@
 // A batch's changes of one table, folded to one net change per key.
 //
-// Place:   used by the engine, one Consolidator for each mirror, its memory reused from batch to batch.
-// Life:    begin(), add() for every change in order, then rows(); cells stay those of the batch, which
+// Place:   used by the engine, one Consolidator for each mirror, its memory reused from batch to
+// batch. Life:    begin(), add() for every change in order, then rows(); cells stay those of the
+// batch, which
 //          must live until the next begin().
 // Threads: one at a time.
 #pragma once
@@ -38,8 +39,8 @@ struct NetChange {
   const model::Cell* key_row = nullptr;
   // The row as it ends up; nullptr when it is gone.
   const model::Cell* after = nullptr;
-  // Where `after` has kUnchanged cells in kept columns: the key in the mirror, as it was before this
-  // batch, of the row that they come from.
+  // Where `after` has kUnchanged cells in kept columns: the key in the mirror, as it was before
+  // this batch, of the row that they come from.
   const model::Cell* unchanged_from = nullptr;
   bool had_old = false;    // the mirror holds a row of this key
   std::int32_t count = 0;  // of a bag: how many such rows come (or go); `key_row` is the row
@@ -56,8 +57,8 @@ class Consolidator {
 
   // True when a truncate emptied the table: rows() then build on nothing.
   bool truncated() const { return truncated_; }
-  // The net changes, in the order in which their keys were first seen; those that cancelled out have
-  // neither had_old nor after (or count 0).
+  // The net changes, in the order in which their keys were first seen; those that cancelled out
+  // have neither had_old nor after (or count 0).
   std::span<const NetChange> rows() const { return entries_; }
   bool has_unchanged_cells() const { return has_unchanged_; }
 

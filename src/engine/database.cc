@@ -9,8 +9,8 @@ namespace {
 
 // Rows of one group: what a lookup by the hash of a key must read at the least.
 constexpr int kRowGroupRows = 8192;
-// Of the memory that the engine may use, what DuckDB's buffers get: the rest is for what DuckDB does
-// not count, plans and results and the allocators' slack.
+// Of the memory that the engine may use, what DuckDB's buffers get: the rest is for what DuckDB
+// does not count, plans and results and the allocators' slack.
 constexpr double kBufferShare = 0.75;
 // Keys of a batch for which a join prunes row groups one by one.
 constexpr int kPrunedKeysMax = 1000;
@@ -27,20 +27,20 @@ Result<std::unique_ptr<EngineDatabase>> EngineDatabase::open(const DatabaseOptio
   auto opened = std::unique_ptr<EngineDatabase>(new EngineDatabase(path));
   const auto buffer_bytes =
       static_cast<std::uint64_t>(static_cast<double>(options.memory_bytes) * kBufferShare);
-  // The database proper is attached to an empty one in memory: only so can it have small row groups.
-  TRY_ASSIGN(opened->database_,
-             duck::Database::open("",
-                                  {{"threads", std::to_string(options.threads)},
-                                   {"memory_limit", fmt::format("{}B", buffer_bytes)},
-                                   {"temp_directory", options.directory + "/spill"},
-                                   {"preserve_insertion_order", "false"},
-                                   {"allocator_background_threads", "true"},
-                                   {"checkpoint_threshold", "1TB"},
-                                   {"dynamic_or_filter_threshold", std::to_string(kPrunedKeysMax)}}));
+  // The database proper is attached to an empty one in memory: only so can it have small row
+  // groups.
+  TRY_ASSIGN(
+      opened->database_,
+      duck::Database::open("", {{"threads", std::to_string(options.threads)},
+                                {"memory_limit", fmt::format("{}B", buffer_bytes)},
+                                {"temp_directory", options.directory + "/spill"},
+                                {"preserve_insertion_order", "false"},
+                                {"allocator_background_threads", "true"},
+                                {"checkpoint_threshold", "1TB"},
+                                {"dynamic_or_filter_threshold", std::to_string(kPrunedKeysMax)}}));
   TRY_ASSIGN(const auto connection, opened->database_->connect());
-  const Status attached =
-      connection->execute(fmt::format("ATTACH {} AS {} (ROW_GROUP_SIZE {})",
-                                      duck::quote_literal(path), kCatalog, kRowGroupRows));
+  const Status attached = connection->execute(fmt::format(
+      "ATTACH {} AS {} (ROW_GROUP_SIZE {})", duck::quote_literal(path), kCatalog, kRowGroupRows));
   if (!attached.ok()) {
     Error failure = attached.error();
     failure.detail = failure.message;
@@ -48,7 +48,8 @@ Result<std::unique_ptr<EngineDatabase>> EngineDatabase::open(const DatabaseOptio
     if (failure.code == Code::kInvalid) failure.code = Code::kCorruption;
     return failure;
   }
-  TRY(connection->execute(fmt::format("USE {0}; CREATE SCHEMA IF NOT EXISTS \"public\"; "
+  TRY(
+      connection->execute(fmt::format("USE {0}; CREATE SCHEMA IF NOT EXISTS \"public\"; "
                                       "CREATE SCHEMA IF NOT EXISTS pgweir; "
                                       "CREATE SCHEMA IF NOT EXISTS pgweir_internal",
                                       kCatalog)));

@@ -168,8 +168,7 @@ Status DuckEngine::bind_log(const std::string& log_identity) {
   std::string& bound = state_.position.log_identity;
   if (bound == log_identity) return {};
   if (!bound.empty()) {
-    return error(Code::kCorruption,
-                 "the engine's database belongs to another log",
+    return error(Code::kCorruption, "the engine's database belongs to another log",
                  fmt::format("bound to log {}, opened with log {}; position {}", bound,
                              log_identity, model::to_string(state_.position.position)),
                  "Put back the log that it was made from, or remove the folder engine to build it "
@@ -247,8 +246,8 @@ Status DuckEngine::checkpoint_when_due() {
 bool keeps_values(const model::Column& old, const model::Column& now) {
   constexpr model::Oid kVarchar{1043};
   if (old.type != now.type) return false;
-  const bool longer = now.type_modifier < 0 || (old.type_modifier >= 0 &&
-                                                old.type_modifier <= now.type_modifier);
+  const bool longer =
+      now.type_modifier < 0 || (old.type_modifier >= 0 && old.type_modifier <= now.type_modifier);
   return old.type_modifier == now.type_modifier || (old.type == kVarchar && longer);
 }
 
@@ -273,8 +272,10 @@ Result<std::vector<std::uint32_t>> DuckEngine::kept_places(const KnownTable& kno
   }
   if (changes.empty()) {
     const MirrorLayout now = lay_out(table, kept, type_options());
-    if (now.columns != old.columns) changes += "its key or the order of its columns is another; ";
-    else if (now.identity.kind != old.identity.kind) changes += "its replica identity is another; ";
+    if (now.columns != old.columns)
+      changes += "its key or the order of its columns is another; ";
+    else if (now.identity.kind != old.identity.kind)
+      changes += "its replica identity is another; ";
   }
   if (table.schema != old.table.schema || table.name != old.table.name)
     changes += fmt::format("it is now called {}; ", table.qualified_name());
@@ -341,8 +342,8 @@ Status DuckEngine::make_room(KnownTable& known) {
       continue;
     if (old.qualified_name() != table.qualified_name()) {
       known.stored.mirrored = false;
-      known.stored.stopped = fmt::format("the engine does not tell its name from {}",
-                                         old.qualified_name());
+      known.stored.stopped =
+          fmt::format("the engine does not tell its name from {}", old.qualified_name());
       logger_.warning("engine: table {} is not mirrored: {}; exclude one of them in source.exclude",
                       table.qualified_name(), known.stored.stopped);
       return {};
@@ -360,8 +361,7 @@ Status DuckEngine::show_mirror(const KnownTable& known) {
   std::string columns;
   for (const StoreColumn& column : known.writer->layout().columns)
     columns += (columns.empty() ? "" : ", ") + quote_identifier(column.name);
-  TRY(connection_->execute(
-      fmt::format("CREATE SCHEMA IF NOT EXISTS {}", mirror_schema(table))));
+  TRY(connection_->execute(fmt::format("CREATE SCHEMA IF NOT EXISTS {}", mirror_schema(table))));
   return connection_->execute(fmt::format("CREATE OR REPLACE VIEW {} AS SELECT {} FROM {}",
                                           known.mirror.name, columns,
                                           known.mirror.store->content_name()));
@@ -377,8 +377,8 @@ Status DuckEngine::stop_table(model::Oid table, const std::string& reason) {
     known.stored.stopped = known.mirror.stopped = reason;
     tables_changed_ = true;
     TRY(meta_->write_table(known.stored));
-    const std::string text = fmt::format("table {} is stopped: {}",
-                                         known.stored.table.qualified_name(), reason);
+    const std::string text =
+        fmt::format("table {} is stopped: {}", known.stored.table.qualified_name(), reason);
     TRY(connection_->execute(fmt::format("CREATE OR REPLACE VIEW {} AS SELECT error({}) AS stopped",
                                          known.mirror.name, duck::quote_literal(text))));
     return maintainer_ == nullptr ? Status{}
@@ -399,10 +399,10 @@ Result<KnownTable*> DuckEngine::known_table(const model::Table& table) {
 
 Status DuckEngine::apply(const model::Batch& batch) {
   if (batch.from > state_.position.position || batch.to <= state_.position.position) {
-    return error(Code::kInternal, "the batch does not follow the engine's position",
-                 fmt::format("at {}, the batch begins after {}",
-                             model::to_string(state_.position.position),
-                             model::to_string(batch.from)));
+    return error(
+        Code::kInternal, "the batch does not follow the engine's position",
+        fmt::format("at {}, the batch begins after {}", model::to_string(state_.position.position),
+                    model::to_string(batch.from)));
   }
   const bool is_first_part = !in_transaction_;
   Status status = apply_parts(batch);
@@ -439,7 +439,7 @@ Status DuckEngine::apply_parts(const model::Batch& batch) {
 Status DuckEngine::apply_rows(const model::Batch& batch) {
   std::vector<KnownTable*> tables;
   for (const auto& table : batch.tables) {
-    TRY_ASSIGN(KnownTable* known, known_table(*table));
+    TRY_ASSIGN(KnownTable * known, known_table(*table));
     tables.push_back(known);
   }
   for (const model::Change& change : batch.changes) {
@@ -458,7 +458,7 @@ Status DuckEngine::apply_rows(const model::Batch& batch) {
 Status DuckEngine::apply_changes(const model::Batch& batch) {
   std::vector<KnownTable*> tables;
   for (const auto& table : batch.tables) {
-    TRY_ASSIGN(KnownTable* known, known_table(*table));
+    TRY_ASSIGN(KnownTable * known, known_table(*table));
     tables.push_back(known);
     known->touched = false;
   }

@@ -27,8 +27,8 @@
 namespace pgweir::engine {
 
 struct EngineOptions {
-  std::string directory;                // holds the database file and spilled data
-  std::uint64_t memory_bytes = kGiB;    // DuckDB's memory limit
+  std::string directory;              // holds the database file and spilled data
+  std::uint64_t memory_bytes = kGiB;  // DuckDB's memory limit
   int threads = 2;
   // How numeric without a precision is kept: DECIMAL(precision, scale).
   int numeric_precision = 38;
@@ -36,18 +36,18 @@ struct EngineOptions {
   // The database is checkpointed once its own write-ahead log is this large: a kill then costs at
   // most about this much replay at the next start.
   std::uint64_t checkpoint_bytes = 64 * kMiB;
-  int readers_max = 4;                  // queries from outside at a time
+  int readers_max = 4;  // queries from outside at a time
 };
 
 // A captured table as the engine keeps it.
 struct Mirror {
-  model::Table table;                        // the newest version
+  model::Table table;  // the newest version
   MirrorKind kind = MirrorKind::kKeyed;
-  std::vector<std::uint32_t> kept_columns;   // indexes into table.columns
-  // "schema"."table", quoted: a DuckDB view of its rows. (With the database in front where the schema
-  // alone would be taken for a database.)
+  std::vector<std::uint32_t> kept_columns;  // indexes into table.columns
+  // "schema"."table", quoted: a DuckDB view of its rows. (With the database in front where the
+  // schema alone would be taken for a database.)
   std::string name;
-  Store* store = nullptr;                    // its columns: the kept ones, with DuckDB's names
+  Store* store = nullptr;  // its columns: the kept ones, with DuckDB's names
   // Why its changes are no longer taken; empty while it is live. Its rows are then out of date, and
   // reading `name` fails with this reason.
   std::string stopped;
@@ -71,11 +71,13 @@ class ViewMaintainer {
                                const Delta& delta) = 0;
   // Every mirror is new: bring the views up to date, in dependency order.
   virtual Status batch_applied(duck::Connection& connection) = 0;
-  // The mirrors were replaced (first snapshot complete, or resync): build every view anew from them.
+  // The mirrors were replaced (first snapshot complete, or resync): build every view anew from
+  // them.
   virtual Status rebuild(duck::Connection& connection) = 0;
   // The mirror was truncated, reloaded or changed its columns: its deltas no longer tell.
   virtual Status table_replaced(duck::Connection& connection, const Mirror& mirror) = 0;
-  // The mirror is out of date from here on (mirror.stopped says why): views over it cannot be right.
+  // The mirror is out of date from here on (mirror.stopped says why): views over it cannot be
+  // right.
   virtual Status table_stopped(duck::Connection& connection, const Mirror& mirror) {
     (void)connection, (void)mirror;
     return {};
@@ -86,10 +88,10 @@ class ViewMaintainer {
 
 struct EnginePosition {
   model::Position position;
-  model::Lsn end_lsn{};             // what people see
-  model::Timestamp commit_time{};   // of the last transaction
-  std::string log_identity;         // of the log that the position is in
-  bool snapshot_complete = false;   // mirrors and views may be shown
+  model::Lsn end_lsn{};            // what people see
+  model::Timestamp commit_time{};  // of the last transaction
+  std::string log_identity;        // of the log that the position is in
+  bool snapshot_complete = false;  // mirrors and views may be shown
 };
 
 // A consistent read: everything it reads is true at position(). Holds a connection of its own in a

@@ -1,5 +1,5 @@
-// Random batches against a model: after each one every mirror holds the model's rows, every delta is
-// the difference, activity adds up; also after restarts, failures, and transactions in parts.
+// Random batches against a model: after each one every mirror holds the model's rows, every delta
+// is the difference, activity adds up; also after restarts, failures, and transactions in parts.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
@@ -78,8 +78,8 @@ struct ModelTable {
 
 TablePtr table_of(std::uint32_t oid, const std::string& name, std::vector<model::Column> columns,
                   model::ReplicaIdentity identity) {
-  model::Table table{.id = model::Oid{oid}, .schema = "public", .name = name,
-                     .replica_identity = identity};
+  model::Table table{
+      .id = model::Oid{oid}, .schema = "public", .name = name, .replica_identity = identity};
   for (std::uint32_t i = 0; i < columns.size(); ++i) {
     if (columns[i].in_key && identity == model::ReplicaIdentity::kDefault)
       table.primary_key.push_back(i);
@@ -96,13 +96,20 @@ class World {
       return column;
     };
     using enum model::ReplicaIdentity;
-    tables_.push_back({table_of(1, "accounts", {int_column("id", true), text_column("name"),
-                                                text_column("note")}, kDefault), true, {}});
-    tables_.push_back({table_of(2, "Pairs", {typed_column("v", 701), key(int_column("a")),
-                                             key(text_column("b"))}, kDefault), true, {}});
-    tables_.push_back({table_of(3, "bag", {key(int_column("x")), key(text_column("y"))}, kFull),
-                       false, {}});
-    tables_.push_back({table_of(4, "log", {text_column("line"), int_column("n")}, kDefault), false, {}});
+    tables_.push_back(
+        {table_of(1, "accounts", {int_column("id", true), text_column("name"), text_column("note")},
+                  kDefault),
+         true,
+         {}});
+    tables_.push_back(
+        {table_of(2, "Pairs", {typed_column("v", 701), key(int_column("a")), key(text_column("b"))},
+                  kDefault),
+         true,
+         {}});
+    tables_.push_back(
+        {table_of(3, "bag", {key(int_column("x")), key(text_column("y"))}, kFull), false, {}});
+    tables_.push_back(
+        {table_of(4, "log", {text_column("line"), int_column("n")}, kDefault), false, {}});
     open();
   }
 
@@ -113,9 +120,9 @@ class World {
       for (std::uint32_t i = 0; i < columns.size(); ++i) columns[i] = i;
       return std::optional(columns);
     };
-    auto engine =
-        Engine::open({.directory = scratch_.path(), .memory_bytes = 256 * kMiB,
-                      .checkpoint_bytes = 64 * kKiB}, all, logger_);
+    auto engine = Engine::open(
+        {.directory = scratch_.path(), .memory_bytes = 256 * kMiB, .checkpoint_bytes = 64 * kKiB},
+        all, logger_);
     ASSERT_TRUE(engine.ok()) << engine.error().text();
     engine_ = std::move(engine).value();
     engine_->set_maintainer(&maintainer_);
@@ -132,13 +139,15 @@ class World {
     for (int part = 0; part < parts; ++part) {
       parts_.push_back(std::make_unique<BatchBuilder>(from));
       BatchBuilder& batch = *parts_.back();
-      batch.begin(lsn, model::Timestamp{1767225600000000 + static_cast<std::int64_t>(lsn) * 1000000},
+      batch.begin(lsn,
+                  model::Timestamp{1767225600000000 + static_cast<std::int64_t>(lsn) * 1000000},
                   part == 0);
       change_rows(batch);
       batch.end(part + 1 == parts);
       for (int more = below(4); parts == 1 && more > 0; --more) {
         lsn_ += 10;
-        batch.begin(lsn_, model::Timestamp{1767225600000000 + static_cast<std::int64_t>(lsn_) * 1000000});
+        batch.begin(lsn_,
+                    model::Timestamp{1767225600000000 + static_cast<std::int64_t>(lsn_) * 1000000});
         change_rows(batch);
         batch.end();
       }
@@ -203,16 +212,17 @@ class World {
                        [&](std::uint32_t i) { return a[i] == b[i]; });
   }
   bool is_taken(const ModelTable& model, const TextRow& row) {
-    return model.has_key && std::any_of(model.rows.begin(), model.rows.end(), [&](const TextRow& other) {
-      return same_key(*model.table, row, other);
-    });
+    return model.has_key &&
+           std::any_of(model.rows.begin(), model.rows.end(),
+                       [&](const TextRow& other) { return same_key(*model.table, row, other); });
   }
 
   void count(const ModelTable& model, char op) { ++changes_[model.table->name + op]; }
 
   void change_rows(BatchBuilder& batch) {
     for (int changes = 1 + below(12); changes > 0; --changes) {
-      ModelTable& model = tables_[static_cast<std::size_t>(below(static_cast<int>(tables_.size())))];
+      ModelTable& model =
+          tables_[static_cast<std::size_t>(below(static_cast<int>(tables_.size())))];
       const bool append_only = model.table->name == "log";
       const int what = below(100);
       if (what == 0) {
@@ -227,8 +237,10 @@ class World {
         model.rows.push_back(row);
       } else {
         const auto index = static_cast<std::size_t>(below(static_cast<int>(model.rows.size())));
-        if (what < 80) update(batch, model, model.rows[index]);
-        else remove(batch, model, index);
+        if (what < 80)
+          update(batch, model, model.rows[index]);
+        else
+          remove(batch, model, index);
       }
     }
   }

@@ -19,9 +19,11 @@ constexpr model::Timestamp kTime{1767225600000000};
 static TablePtr make_table(std::uint32_t oid, const std::string& schema, const std::string& name,
                            std::vector<model::Column> columns,
                            model::ReplicaIdentity identity = model::ReplicaIdentity::kDefault) {
-  model::Table table{.id = model::Oid{oid}, .schema = schema, .name = name, .replica_identity = identity};
+  model::Table table{
+      .id = model::Oid{oid}, .schema = schema, .name = name, .replica_identity = identity};
   for (std::uint32_t i = 0; i < columns.size(); ++i) {
-    if (columns[i].in_key && identity == model::ReplicaIdentity::kDefault) table.primary_key.push_back(i);
+    if (columns[i].in_key && identity == model::ReplicaIdentity::kDefault)
+      table.primary_key.push_back(i);
   }
   table.columns = std::move(columns);
   return std::make_shared<const model::Table>(std::move(table));
@@ -33,13 +35,14 @@ class EngineTest : public testing::Test {
 
   void open() {
     engine_.reset();
-    auto engine = Engine::open({.directory = scratch_.path(), .memory_bytes = 256 * kMiB},
-                               [](const model::Table& table) {
-                                 std::vector<std::uint32_t> all(table.columns.size());
-                                 for (std::uint32_t i = 0; i < all.size(); ++i) all[i] = i;
-                                 return std::optional(all);
-                               },
-                               logger_);
+    auto engine = Engine::open(
+        {.directory = scratch_.path(), .memory_bytes = 256 * kMiB},
+        [](const model::Table& table) {
+          std::vector<std::uint32_t> all(table.columns.size());
+          for (std::uint32_t i = 0; i < all.size(); ++i) all[i] = i;
+          return std::optional(all);
+        },
+        logger_);
     ASSERT_TRUE(engine.ok()) << engine.error().text();
     engine_ = std::move(engine).value();
   }
@@ -64,7 +67,8 @@ class EngineTest : public testing::Test {
     std::string out;
     for (const duck::TextRow& row : result->rows) {
       if (!out.empty()) out += ";";
-      for (std::size_t i = 0; i < row.size(); ++i) out += (i == 0 ? "" : "|") + row[i].value_or("NULL");
+      for (std::size_t i = 0; i < row.size(); ++i)
+        out += (i == 0 ? "" : "|") + row[i].value_or("NULL");
     }
     return out;
   }
@@ -170,13 +174,14 @@ TEST_F(EngineTest, AnyNameWorks) {
   const struct {
     std::string schema, table, column;
   } cases[] = {{"public", "Quoted \"table\"", "a\"b"}, {"My.Schema", "dots.in.name", "x.y"},
-               {"main", "in_main", "pgweir_hash"},      {"pgweir", "in ours", "pgweir_weight"},
-               {long_name, long_name, long_name},       {"schéma", "täble", "ключ"},
-               {"pgweir_engine", "select", "from"},     {"temp", "t", "pgweir_run"}};
+               {"main", "in_main", "pgweir_hash"},     {"pgweir", "in ours", "pgweir_weight"},
+               {long_name, long_name, long_name},      {"schéma", "täble", "ключ"},
+               {"pgweir_engine", "select", "from"},    {"temp", "t", "pgweir_run"}};
   std::uint32_t oid = 100;
   for (const auto& name : cases) {
-    const auto table = make_table(++oid, name.schema, name.table,
-                                  {int_column("id", true), text_column(name.column), text_column("c0")});
+    const auto table =
+        make_table(++oid, name.schema, name.table,
+                   {int_column("id", true), text_column(name.column), text_column("c0")});
     begin(oid * 10);
     builder_->insert(table, {"1", "a", "z"});
     EXPECT_EQ(apply(), "") << name.table;
@@ -193,7 +198,8 @@ TEST_F(EngineTest, AnyNameWorks) {
 }
 
 TEST_F(EngineTest, NamesThatDifferOnlyInCase) {
-  const auto table = make_table(1, "public", "t", {int_column("id", true), text_column("A"), text_column("a")});
+  const auto table =
+      make_table(1, "public", "t", {int_column("id", true), text_column("A"), text_column("a")});
   begin(10);
   builder_->insert(table, {"1", "upper", "lower"});
   EXPECT_EQ(apply(), "");
@@ -228,7 +234,8 @@ TEST_F(EngineTest, NewColumnsAndLongerTextsGoOn) {
   builder_->insert(before, {"1", "a"});
   EXPECT_EQ(apply(), "");
   code.type_modifier = 24;
-  const auto after = make_table(5, "public", "items", {int_column("more"), int_column("id", true), code});
+  const auto after =
+      make_table(5, "public", "items", {int_column("more"), int_column("id", true), code});
   ASSERT_TRUE(engine_->define_table(*after).ok());
   begin(20);
   builder_->update(after, {}, {"5", "1", "b"});
@@ -269,16 +276,28 @@ TEST_F(EngineTest, SqlFromOutsideReachesNothingElse) {
   begin(10);
   builder_->insert(accounts_, {"1", "a"});
   EXPECT_EQ(apply(), "");
-  const char* const statements[] = {
-      "SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM read_text('/etc/passwd')",
-      "SELECT * FROM glob('/*')", "SELECT * FROM '/etc/passwd'", "COPY accounts TO '/tmp/pgweir.csv'",
-      "ATTACH '/tmp/pgweir.db'", "EXPORT DATABASE '/tmp/pgweir'", "LOAD '/tmp/x'", "INSTALL httpfs",
-      "SET threads = 1", "SET memory_limit = '1TB'", "RESET enable_external_access",
-      "SET GLOBAL enable_external_access = true", "PRAGMA memory_limit = '1TB'",
-      "INSERT INTO pgweir_internal.version VALUES (9)", "DELETE FROM pgweir_internal.state",
-      "CREATE TABLE public.x (a INTEGER)", "DROP VIEW public.accounts",
-      "CREATE SECRET (TYPE s3)", "SELECT * FROM sniff_csv('/etc/passwd')",
-      "SELECT * FROM duckdb_secrets()", "SELECT * FROM parquet_scan('/tmp/*')"};
+  const char* const statements[] = {"SELECT * FROM read_csv('/etc/passwd')",
+                                    "SELECT * FROM read_text('/etc/passwd')",
+                                    "SELECT * FROM glob('/*')",
+                                    "SELECT * FROM '/etc/passwd'",
+                                    "COPY accounts TO '/tmp/pgweir.csv'",
+                                    "ATTACH '/tmp/pgweir.db'",
+                                    "EXPORT DATABASE '/tmp/pgweir'",
+                                    "LOAD '/tmp/x'",
+                                    "INSTALL httpfs",
+                                    "SET threads = 1",
+                                    "SET memory_limit = '1TB'",
+                                    "RESET enable_external_access",
+                                    "SET GLOBAL enable_external_access = true",
+                                    "PRAGMA memory_limit = '1TB'",
+                                    "INSERT INTO pgweir_internal.version VALUES (9)",
+                                    "DELETE FROM pgweir_internal.state",
+                                    "CREATE TABLE public.x (a INTEGER)",
+                                    "DROP VIEW public.accounts",
+                                    "CREATE SECRET (TYPE s3)",
+                                    "SELECT * FROM sniff_csv('/etc/passwd')",
+                                    "SELECT * FROM duckdb_secrets()",
+                                    "SELECT * FROM parquet_scan('/tmp/*')"};
   for (const char* statement : statements) {
     auto reader = engine_->reader(Milliseconds{1000}).value();
     EXPECT_FALSE(reader->connection().execute(statement).ok()) << statement;
@@ -317,7 +336,8 @@ TEST_F(EngineTest, AnotherLogIsRefused) {
 }
 
 TEST_F(EngineTest, ANewerDatabaseIsRefused) {
-  ASSERT_TRUE(engine_->write_connection().execute("UPDATE pgweir_internal.version SET version = 99").ok());
+  ASSERT_TRUE(
+      engine_->write_connection().execute("UPDATE pgweir_internal.version SET version = 99").ok());
   engine_.reset();
   const auto opened = Engine::open({.directory = scratch_.path()}, {}, logger_);
   ASSERT_FALSE(opened.ok());

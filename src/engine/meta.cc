@@ -56,7 +56,8 @@ model::Table table_from(const json& from) {
 Result<std::unique_ptr<Meta>> Meta::open(duck::Connection& connection) {
   TRY(connection.execute(
       "CREATE TABLE IF NOT EXISTS pgweir_internal.version (version INTEGER);"
-      "CREATE TABLE IF NOT EXISTS pgweir_internal.state (epoch BIGINT, lsn BIGINT, sequence BIGINT, "
+      "CREATE TABLE IF NOT EXISTS pgweir_internal.state (epoch BIGINT, lsn BIGINT, sequence "
+      "BIGINT, "
       "end_lsn BIGINT, commit_time BIGINT, snapshot_complete BOOLEAN, phase INTEGER, "
       "log_identity VARCHAR);"
       "CREATE TABLE IF NOT EXISTS pgweir_internal.tables (oid BIGINT, definition VARCHAR);"
@@ -105,7 +106,9 @@ Result<State> read_state(duck::Connection& connection) {
   return state;
 }
 
-Result<State> Meta::read_state() const { return engine::read_state(connection_); }
+Result<State> Meta::read_state() const {
+  return engine::read_state(connection_);
+}
 
 Status Meta::write_state(const State& state) {
   const EnginePosition& position = state.position;
@@ -154,6 +157,8 @@ Status Meta::write_table(const StoredTable& table) {
                                          duck::quote_literal(definition.dump())));
 }
 
-Status Meta::forget_tables() { return connection_.execute("DELETE FROM pgweir_internal.tables"); }
+Status Meta::forget_tables() {
+  return connection_.execute("DELETE FROM pgweir_internal.tables");
+}
 
 }  // namespace pgweir::engine

@@ -36,7 +36,9 @@ RowIdentity identify(const model::Table& table) {
     if (table.columns[i].in_key) marked.push_back(i);
   }
   switch (table.replica_identity) {
-    case model::ReplicaIdentity::kNothing: identity.kind = MirrorKind::kAppendOnly; break;
+    case model::ReplicaIdentity::kNothing:
+      identity.kind = MirrorKind::kAppendOnly;
+      break;
     case model::ReplicaIdentity::kFull:
       identity.key = table.primary_key;
       identity.kind = table.primary_key.empty() ? MirrorKind::kBag : MirrorKind::kKeyed;
@@ -115,23 +117,23 @@ Status MirrorWriter::create_temporary_tables() {
   const auto staged = [&](std::size_t i) {
     return fmt::format("c{} {}, ", i, layout_.columns[i].type);
   };
-  TRY(connection_.execute(fmt::format(
-      "CREATE OR REPLACE TEMP TABLE {} ({}had_old BOOLEAN, has_new BOOLEAN, n BIGINT)", stage_name_,
-      joined(layout_.columns.size(), "", staged))));
+  TRY(connection_.execute(
+      fmt::format("CREATE OR REPLACE TEMP TABLE {} ({}had_old BOOLEAN, has_new BOOLEAN, n BIGINT)",
+                  stage_name_, joined(layout_.columns.size(), "", staged))));
   const auto kept = [&](std::size_t i) {
     return fmt::format("{} {}, ", quote_identifier(layout_.columns[i].name),
                        layout_.columns[i].type);
   };
-  TRY(connection_.execute(fmt::format(
-      "CREATE OR REPLACE TEMP TABLE pgweir_delta_{} ({}{} UBIGINT, {} INTEGER)", id,
-      joined(layout_.columns.size(), "", kept), kHashColumn, kWeightColumn)));
+  TRY(connection_.execute(
+      fmt::format("CREATE OR REPLACE TEMP TABLE pgweir_delta_{} ({}{} UBIGINT, {} INTEGER)", id,
+                  joined(layout_.columns.size(), "", kept), kHashColumn, kWeightColumn)));
   TRY_ASSIGN(stage_appender_, connection_.appender("temp", "main", stage_name_));
   return {};
 }
 
 // The staged keys with their old rows give both rows of an update; equal ones give none.
-// (The condition on n is always true: a filter on the small side makes DuckDB push a Bloom filter of
-// its keys into the scan of the large one. The keys themselves are compared behind the join, for
+// (The condition on n is always true: a filter on the small side makes DuckDB push a Bloom filter
+// of its keys into the scan of the large one. The keys themselves are compared behind the join, for
 // the hash must be the only key of the join for that.)
 std::string MirrorWriter::changes_statement() const {
   const std::size_t count = layout_.columns.size();
@@ -183,8 +185,8 @@ std::string MirrorWriter::same_key() const {
   std::string out;
   for (std::size_t i = 0; i < layout_.columns.size(); ++i) {
     if (is_key(i))
-      out += " AND " + beside_hash(fmt::format("m.{} = s.c{}",
-                                               quote_identifier(layout_.columns[i].name), i));
+      out += " AND " +
+             beside_hash(fmt::format("m.{} = s.c{}", quote_identifier(layout_.columns[i].name), i));
   }
   return out;
 }
@@ -362,12 +364,11 @@ Status MirrorWriter::read_unchanged(std::size_t wanted) {
       return layout_.columns[i].type == "BLOB" ? fmt::format(", '\\x' || hex(m.{})", name)
                                                : fmt::format(", CAST(m.{} AS VARCHAR)", name);
     };
-    TRY_ASSIGN(look_up_,
-               connection_.prepare(fmt::format(
-                   "SELECT s.n{} FROM (SELECT *, hash({}) AS h FROM {} WHERE had_old) "
-                   "AS s JOIN {} AS m ON m.{} = s.h{}",
-                   joined(count, "", text), staged_keys(), stage_, store_->content_name(),
-                   kHashColumn, same_key())));
+    TRY_ASSIGN(look_up_, connection_.prepare(fmt::format(
+                             "SELECT s.n{} FROM (SELECT *, hash({}) AS h FROM {} WHERE had_old) "
+                             "AS s JOIN {} AS m ON m.{} = s.h{}",
+                             joined(count, "", text), staged_keys(), stage_, store_->content_name(),
+                             kHashColumn, same_key())));
   }
   const std::size_t width = layout_.table.columns.size();
   TRY_ASSIGN(duck::Rows rows, look_up_->execute());
@@ -401,8 +402,7 @@ Status MirrorWriter::create_raw() {
     return fmt::format("{} {}", quote_identifier(layout_.columns[i].name), layout_.columns[i].type);
   };
   return connection_.execute(fmt::format("CREATE OR REPLACE TABLE {}.{} ({})", kInternalSchema,
-                                         raw_name_,
-                                         joined(layout_.columns.size(), ", ", column)));
+                                         raw_name_, joined(layout_.columns.size(), ", ", column)));
 }
 
 Status MirrorWriter::append_raw(const model::Batch& batch, const model::Change& change) {

@@ -1,7 +1,8 @@
 // Keeps one mirror: turns a batch's changes of its table into a delta, and the delta into rows.
 //
 // Place:   used by the engine alone.
-// Life:    open(); then for each batch begin(), add() for every change, make_delta(), apply_delta().
+// Life:    open(); then for each batch begin(), add() for every change, make_delta(),
+// apply_delta().
 //          While a snapshot is loaded: append_raw() instead, and load_raw() at its end.
 // Threads: the engine's write connection only.
 #pragma once

@@ -46,8 +46,7 @@ Result<std::unique_ptr<ReaderPool>> ReaderPool::open(EngineDatabase& database, i
 
 ReaderPool::~ReaderPool() {
   MutexLock lock(mutex_);
-  for (const Place& place : places_)
-    PGWEIR_ASSERT(place.is_free, "a reader outlives the engine");
+  for (const Place& place : places_) PGWEIR_ASSERT(place.is_free, "a reader outlives the engine");
 }
 
 Result<std::unique_ptr<Reader>> ReaderPool::lend(Milliseconds timeout) {

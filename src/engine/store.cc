@@ -61,17 +61,17 @@ Status check_spec(const StoreSpec& spec) {
   for (const StoreColumn& column : spec.columns) {
     for (const char* reserved : {kHashColumn, kWeightColumn, kRunColumn}) {
       if (column.name == reserved)
-        return error(Code::kInvalid, fmt::format("store {} may not have a column named {}",
-                                                 spec.name, reserved));
+        return error(Code::kInvalid,
+                     fmt::format("store {} may not have a column named {}", spec.name, reserved));
     }
   }
   return {};
 }
 
 // The rows of one table are in three levels, told apart by kRunColumn: 0 is the recent level, in no
-// order; a run of a higher level was written in one go in the order of the hash, so that a row group
-// of it covers a narrow range of hashes. A step moves all rows of a range of hashes from one level
-// into the next, by writing that range of both anew.
+// order; a run of a higher level was written in one go in the order of the hash, so that a row
+// group of it covers a narrow range of hashes. A step moves all rows of a range of hashes from one
+// level into the next, by writing that range of both anew.
 constexpr std::uint64_t kFirstMiddleRun = 1;
 constexpr std::uint64_t kFirstLargeRun = std::uint64_t{1} << 32;
 
@@ -106,15 +106,14 @@ class ClusteredStore : public Store {
   const std::string& content_name() const override { return content_; }
 
   Status apply(const std::string& delta_table) override {
-    TRY_ASSIGN(Statements* statements, statements_for(delta_table));
+    TRY_ASSIGN(Statements * statements, statements_for(delta_table));
     TRY_ASSIGN(duck::Rows removed, statements->remove->execute());
     TRY_ASSIGN(duck::Rows wanted, statements->count_removals->execute());
     const duck::Chunk* chunk = wanted.next();
     const auto expected = static_cast<std::uint64_t>(chunk->data<std::int64_t>(0)[0]);
     if (removed.rows_changed() != expected) {
-      return error(Code::kInternal,
-                   fmt::format("store {} removed {} rows where the delta names {}", spec_.name,
-                               removed.rows_changed(), expected));
+      return error(Code::kInternal, fmt::format("store {} removed {} rows where the delta names {}",
+                                                spec_.name, removed.rows_changed(), expected));
     }
     TRY_ASSIGN(duck::Rows added, statements->add->execute());
     recent_.rows += added.rows_changed();
@@ -125,8 +124,8 @@ class ClusteredStore : public Store {
   Status load(const std::string& select) override {
     TRY(clear());
     return connection_.execute(fmt::format(
-        "INSERT INTO {0} SELECT {1}, {2} AS pgweir_h, {3} FROM ({4}\n) AS t({1}) ORDER BY pgweir_h", table_,
-        column_list(spec_, ""), hash_expression(spec_, ""), large_.next_run++, select));
+        "INSERT INTO {0} SELECT {1}, {2} AS pgweir_h, {3} FROM ({4}\n) AS t({1}) ORDER BY pgweir_h",
+        table_, column_list(spec_, ""), hash_expression(spec_, ""), large_.next_run++, select));
   }
 
   Status clear() override {
@@ -150,18 +149,17 @@ class ClusteredStore : public Store {
   // What the levels hold, and which runs they have.
   Status count_levels() {
     for (Level* level : {&recent_, &middle_, &large_}) {
-      const std::uint64_t end = level == &recent_ ? kFirstMiddleRun
+      const std::uint64_t end = level == &recent_   ? kFirstMiddleRun
                                 : level == &middle_ ? kFirstLargeRun
                                                     : ~std::uint64_t{0};
-      TRY_ASSIGN(duck::Rows rows,
-                 connection_.query(fmt::format(
-                     "SELECT count(*), coalesce(max({0}), 0)::BIGINT FROM {1} "
-                     "WHERE {0} >= {2}::UBIGINT AND {0} < {3}::UBIGINT",
-                     kRunColumn, table_, level->first_run, end)));
+      TRY_ASSIGN(duck::Rows rows, connection_.query(fmt::format(
+                                      "SELECT count(*), coalesce(max({0}), 0)::BIGINT FROM {1} "
+                                      "WHERE {0} >= {2}::UBIGINT AND {0} < {3}::UBIGINT",
+                                      kRunColumn, table_, level->first_run, end)));
       const duck::Chunk* chunk = rows.next();
       level->rows = static_cast<std::uint64_t>(chunk->data<std::int64_t>(0)[0]);
-      level->next_run = std::max(
-          level->first_run, static_cast<std::uint64_t>(chunk->data<std::int64_t>(1)[0]) + 1);
+      level->next_run = std::max(level->first_run,
+                                 static_cast<std::uint64_t>(chunk->data<std::int64_t>(1)[0]) + 1);
     }
     return {};
   }
@@ -176,11 +174,12 @@ class ClusteredStore : public Store {
   // Moves a range of hashes from one level to the next.
   Status step(Level& from, Level& to) {
     const std::uint64_t rows = from.rows + to.rows;
-    const auto share = static_cast<long double>(options_.step_rows) / static_cast<long double>(rows);
+    const auto share =
+        static_cast<long double>(options_.step_rows) / static_cast<long double>(rows);
     const std::uint64_t first = from.next_hash;
     constexpr std::uint64_t kLastHash = ~std::uint64_t{0};
-    const auto width = static_cast<std::uint64_t>(
-        std::min<long double>(share, 0.999L) * static_cast<long double>(kLastHash));
+    const auto width = static_cast<std::uint64_t>(std::min<long double>(share, 0.999L) *
+                                                  static_cast<long double>(kLastHash));
     const std::uint64_t last = kLastHash - first < width ? kLastHash : first + width;
     const std::uint64_t run = to.next_run++;
     const std::string range =
@@ -192,11 +191,12 @@ class ClusteredStore : public Store {
         "ORDER BY {2}",
         table_, column_list(spec_, ""), kHashColumn, run, range, kRunColumn, from.first_run, end)));
     TRY_ASSIGN(const duck::Rows moved,
-               connection_.query(fmt::format("DELETE FROM {} WHERE {} AND {} >= {}::UBIGINT AND {} < {}::UBIGINT",
-                                             table_, range, kRunColumn, from.first_run, kRunColumn,
-                                             to.first_run)));
-    TRY(connection_.execute(fmt::format("DELETE FROM {} WHERE {} AND {} >= {}::UBIGINT AND {} < {}::UBIGINT", table_,
-                                        range, kRunColumn, to.first_run, kRunColumn, run)));
+               connection_.query(fmt::format(
+                   "DELETE FROM {} WHERE {} AND {} >= {}::UBIGINT AND {} < {}::UBIGINT", table_,
+                   range, kRunColumn, from.first_run, kRunColumn, to.first_run)));
+    TRY(connection_.execute(
+        fmt::format("DELETE FROM {} WHERE {} AND {} >= {}::UBIGINT AND {} < {}::UBIGINT", table_,
+                    range, kRunColumn, to.first_run, kRunColumn, run)));
     from.rows -= std::min(from.rows, moved.rows_changed());
     to.rows += moved.rows_changed();
     from.next_hash = last == kLastHash ? 0 : last + 1;
@@ -219,7 +219,8 @@ class ClusteredStore : public Store {
     // As many of the equal rows as the delta takes away.
     const std::string columns = column_list(spec_, "");
     return fmt::format(
-        "DELETE FROM {0} AS s USING (SELECT pgweir_rid, pgweir_h FROM (SELECT s.rowid AS pgweir_rid, "
+        "DELETE FROM {0} AS s USING (SELECT pgweir_rid, pgweir_h FROM (SELECT s.rowid AS "
+        "pgweir_rid, "
         "s.{3} AS pgweir_h, row_number() OVER (PARTITION BY d.pgweir_n) AS pgweir_place, "
         "d.pgweir_copies FROM {0} AS s JOIN (SELECT *, row_number() OVER () AS pgweir_n FROM "
         "(SELECT {1}, {3}, count(*) AS pgweir_copies FROM {2} WHERE {4} < 0 GROUP BY ALL)) AS d "
@@ -233,12 +234,11 @@ class ClusteredStore : public Store {
     if (statements.add == nullptr) {
       TRY_ASSIGN(statements.remove, connection_.prepare(remove_statement(delta)));
       TRY_ASSIGN(statements.count_removals,
-                 connection_.prepare(fmt::format("SELECT count(*) FROM {} WHERE {} < 0", delta,
-                                                 kWeightColumn)));
-      TRY_ASSIGN(statements.add,
-                 connection_.prepare(fmt::format("INSERT INTO {} SELECT {}, {}, 0 FROM {} WHERE {} > 0",
-                                                 table_, column_list(spec_, ""), kHashColumn, delta,
-                                                 kWeightColumn)));
+                 connection_.prepare(
+                     fmt::format("SELECT count(*) FROM {} WHERE {} < 0", delta, kWeightColumn)));
+      TRY_ASSIGN(statements.add, connection_.prepare(fmt::format(
+                                     "INSERT INTO {} SELECT {}, {}, 0 FROM {} WHERE {} > 0", table_,
+                                     column_list(spec_, ""), kHashColumn, delta, kWeightColumn)));
     }
     return &statements;
   }
@@ -265,8 +265,9 @@ Result<std::unique_ptr<Store>> Store::open(duck::Connection& connection, const S
                                            const StoreOptions& options) {
   TRY(check_spec(spec));
   TRY(connection.execute(fmt::format("CREATE SCHEMA IF NOT EXISTS {}", kInternalSchema)));
-  TRY(connection.execute(fmt::format(
-      "CREATE TABLE IF NOT EXISTS {} (id BIGINT, name VARCHAR, spec VARCHAR)", internal("stores"))));
+  TRY(connection.execute(
+      fmt::format("CREATE TABLE IF NOT EXISTS {} (id BIGINT, name VARCHAR, spec VARCHAR)",
+                  internal("stores"))));
   TRY_ASSIGN(const duck::TextRows found,
              connection.query_texts(fmt::format("SELECT id, spec FROM {} WHERE name = {}",
                                                 internal("stores"), quote_literal(spec.name))));
@@ -282,8 +283,8 @@ Result<std::unique_ptr<Store>> Store::open(duck::Connection& connection, const S
     return std::unique_ptr<Store>(std::move(store));
   }
   TRY_ASSIGN(const std::int64_t id,
-             connection.query_int(fmt::format("SELECT coalesce(max(id), 0) + 1 FROM {}",
-                                              internal("stores"))));
+             connection.query_int(
+                 fmt::format("SELECT coalesce(max(id), 0) + 1 FROM {}", internal("stores"))));
   TRY(connection.execute(fmt::format("INSERT INTO {} VALUES ({}, {}, {})", internal("stores"), id,
                                      quote_literal(spec.name), quote_literal(text))));
   auto store = std::make_unique<ClusteredStore>(connection, spec, options, id);

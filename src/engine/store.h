@@ -32,10 +32,10 @@ struct StoreColumn {
 };
 
 struct StoreSpec {
-  std::string name;                   // unique in the database; any text
+  std::string name;  // unique in the database; any text
   // No name may be kHashColumn, kWeightColumn or kRunColumn.
   std::vector<StoreColumn> columns;
-  std::vector<std::uint32_t> key;     // indexes into columns; NULLs are equal to each other
+  std::vector<std::uint32_t> key;  // indexes into columns; NULLs are equal to each other
   // Several rows may have one key (a join key, a bag): rows are then told apart by all columns, and
   // equal rows are kept as often as they came. Without key columns every row has the hash 0.
   bool unique = true;
@@ -59,7 +59,8 @@ inline constexpr const char* kInternalSchema = "pgweir_internal";
 
 // Wraps a further condition of a join on kHashColumn, so that DuckDB does not make it a second key
 // of the join: with the hash as the only key, and a WHERE on the small side (any: it says that the
-// side is selective), the scan of the store filters single rows, not only row groups. Twice as fast.
+// side is selective), the scan of the store filters single rows, not only row groups. Twice as
+// fast.
 //   FROM store AS m JOIN (SELECT * FROM delta WHERE weight < 0) AS d
 //     ON m.pgweir_hash = d.pgweir_hash AND coalesce(m.k = d.k, false)
 std::string beside_hash(const std::string& condition);
@@ -76,13 +77,14 @@ class Store {
 
   // A DuckDB view, quoted, usable in FROM on any connection: the spec's columns, then kHashColumn.
   // Joined with a small relation on kHashColumn (and the key, for collisions: beside_hash()) it
-  // reads only the few row groups it must. Equal rows of a store that is not unique appear as often as they are.
+  // reads only the few row groups it must. Equal rows of a store that is not unique appear as often
+  // as they are.
   virtual const std::string& content_name() const = 0;
 
-  // Removes the rows of weight -1 and adds those of weight +1 of `delta_table`, which has the spec's
-  // columns, kHashColumn and kWeightColumn in this order and no row both ways (consolidated; a row
-  // of a store that is not unique may come or go several times, as so many rows of the delta).
-  // A row to remove that is not there is kInternal: the store and the delta disagree.
+  // Removes the rows of weight -1 and adds those of weight +1 of `delta_table`, which has the
+  // spec's columns, kHashColumn and kWeightColumn in this order and no row both ways (consolidated;
+  // a row of a store that is not unique may come or go several times, as so many rows of the
+  // delta). A row to remove that is not there is kInternal: the store and the delta disagree.
   virtual Status apply(const std::string& delta_table) = 0;
 
   // Replaces everything by the rows of a SELECT with the spec's columns: the initial load.

@@ -55,16 +55,21 @@ struct Bench {
   explicit Bench(const std::string& name)
       : directory((std::filesystem::temp_directory_path() / ("pgweir_bench_" + name)).string()) {
     std::filesystem::remove_all(directory);
-    database = EngineDatabase::open({.directory = directory, .memory_bytes = kGiB, .threads = 2}).value();
+    database =
+        EngineDatabase::open({.directory = directory, .memory_bytes = kGiB, .threads = 2}).value();
     connection = database->connect().value();
     StoreSpec spec{.name = "bench",
-                   .columns = {{"k", "UUID"}, {"a", "BIGINT"}, {"b", "INTEGER"},
-                               {"c", "TIMESTAMP"}, {"d", "DECIMAL(12,2)"}},
+                   .columns = {{"k", "UUID"},
+                               {"a", "BIGINT"},
+                               {"b", "INTEGER"},
+                               {"c", "TIMESTAMP"},
+                               {"d", "DECIMAL(12,2)"}},
                    .key = {0}};
     store = Store::open(*connection, spec).value();
-    check(connection->execute("CREATE TEMP TABLE delta (k UUID, a BIGINT, b INTEGER, c TIMESTAMP, "
-                              "d DECIMAL(12,2), pgweir_hash UBIGINT, pgweir_weight INTEGER);"
-                              "CREATE TEMP TABLE keys (k UUID)"));
+    check(
+        connection->execute("CREATE TEMP TABLE delta (k UUID, a BIGINT, b INTEGER, c TIMESTAMP, "
+                            "d DECIMAL(12,2), pgweir_hash UBIGINT, pgweir_weight INTEGER);"
+                            "CREATE TEMP TABLE keys (k UUID)"));
   }
   ~Bench() {
     store.reset();
@@ -74,9 +79,10 @@ struct Bench {
   }
 
   static std::string columns(const std::string& number) {
-    return fmt::format("{} AS k, {} % 1000 AS a, ({} % 100)::INTEGER AS b, "
-                       "TIMESTAMP '2026-01-01' + to_seconds({}) AS c, ({} % 5000)::DECIMAL(12,2) AS d",
-                       key(number), number, number, number, number);
+    return fmt::format(
+        "{} AS k, {} % 1000 AS a, ({} % 100)::INTEGER AS b, "
+        "TIMESTAMP '2026-01-01' + to_seconds({}) AS c, ({} % 5000)::DECIMAL(12,2) AS d",
+        key(number), number, number, number, number);
   }
 
   // One batch: `updates` random keys of the first `existing`, then `inserts` new ones.
@@ -87,16 +93,18 @@ struct Bench {
   Times batch(std::int64_t existing, std::int64_t updates, std::int64_t inserts) {
     ++step;
     check(connection->execute("DELETE FROM delta; DELETE FROM keys"));
-    check(connection->execute(fmt::format(
-        "INSERT INTO keys SELECT DISTINCT {} FROM range({}) t(i)",
-        key(fmt::format("(hash(i + {}) % {})", step * 1000003, std::max<std::int64_t>(existing, 1))), updates)));
+    check(connection->execute(fmt::format("INSERT INTO keys SELECT DISTINCT {} FROM range({}) t(i)",
+                                          key(fmt::format("(hash(i + {}) % {})", step * 1000003,
+                                                          std::max<std::int64_t>(existing, 1))),
+                                          updates)));
     Times times;
     check(connection->execute("BEGIN"));
     auto start = Clock::now();
     // The old rows and the new ones, as the engine asks for them.
     check(connection->execute(fmt::format(
         "INSERT INTO delta SELECT m.k, CASE WHEN w.w < 0 THEN m.a ELSE m.a + 1 END, m.b, m.c, m.d, "
-        "m.pgweir_hash, w.w FROM {} m JOIN (SELECT k, hash(k) AS h FROM keys WHERE k IS NOT NULL) s "
+        "m.pgweir_hash, w.w FROM {} m JOIN (SELECT k, hash(k) AS h FROM keys WHERE k IS NOT NULL) "
+        "s "
         "ON m.pgweir_hash = s.h AND {}, (VALUES (-1), (1)) w(w)",
         store->content_name(), beside_hash("m.k = s.k"))));
     times.look_up = milliseconds_since(start);
@@ -140,9 +148,10 @@ void lookups(std::int64_t rows) {
       commit.push_back(times.commit);
       total.push_back(times.total());
     }
-    fmt::print("{:>9} rows, batch of {:>5}: look up {:6.1f}  apply {:6.1f}  commit {:6.1f}  "
-               "total {:6.1f} ms (worst {:.1f})\n",
-               rows, size, median(look_up), median(apply), median(commit), median(total), worst(total));
+    fmt::print(
+        "{:>9} rows, batch of {:>5}: look up {:6.1f}  apply {:6.1f}  commit {:6.1f}  "
+        "total {:6.1f} ms (worst {:.1f})\n",
+        rows, size, median(look_up), median(apply), median(commit), median(total), worst(total));
   }
   std::vector<double> scans;
   for (int i = 0; i < 5; ++i) {
@@ -170,7 +179,8 @@ void growth(std::int64_t rows, std::int64_t size) {
     const auto times = bench.batch(existing, updates, size - updates);
     existing += size - updates;
     changes += size;
-    look_up += times.look_up, apply += times.apply, maintain += times.maintain, commit += times.commit;
+    look_up += times.look_up, apply += times.apply, maintain += times.maintain,
+        commit += times.commit;
     totals.push_back(times.total());
     if (bench.database->wal_bytes() > 128 * kMiB) {
       const auto start = Clock::now();
@@ -180,18 +190,21 @@ void growth(std::int64_t rows, std::int64_t size) {
     }
     if (existing - shown >= rows / 5) {
       shown = existing;
-      fmt::print("  {:>8} rows: {:.0f} k changes/s; look up {:.1f} s, apply {:.1f} s, maintain {:.1f} s, "
-                 "commit {:.1f} s, checkpoints {:.1f} s\n",
-                 existing, static_cast<double>(changes) / milliseconds_since(begin), look_up / 1000,
-                 apply / 1000, maintain / 1000, commit / 1000, checkpoints / 1000);
+      fmt::print(
+          "  {:>8} rows: {:.0f} k changes/s; look up {:.1f} s, apply {:.1f} s, maintain {:.1f} s, "
+          "commit {:.1f} s, checkpoints {:.1f} s\n",
+          existing, static_cast<double>(changes) / milliseconds_since(begin), look_up / 1000,
+          apply / 1000, maintain / 1000, commit / 1000, checkpoints / 1000);
     }
   }
   std::sort(totals.begin(), totals.end());
-  fmt::print("growth to {} rows, batches of {}: {:.0f} k changes/s; batch p50 {:.1f}, p99 {:.1f}, worst {:.1f} ms; "
-             "{} checkpoints, worst {:.1f} ms; {}\n",
-             rows, size, static_cast<double>(changes) / milliseconds_since(begin), median(totals),
-             totals[totals.size() * 99 / 100], totals.back(), pauses.size(), worst(pauses),
-             format_size(std::filesystem::file_size(bench.directory + "/engine.duckdb")));
+  fmt::print(
+      "growth to {} rows, batches of {}: {:.0f} k changes/s; batch p50 {:.1f}, p99 {:.1f}, worst "
+      "{:.1f} ms; "
+      "{} checkpoints, worst {:.1f} ms; {}\n",
+      rows, size, static_cast<double>(changes) / milliseconds_since(begin), median(totals),
+      totals[totals.size() * 99 / 100], totals.back(), pauses.size(), worst(pauses),
+      format_size(std::filesystem::file_size(bench.directory + "/engine.duckdb")));
 }
 
 // What a small batch costs at the least: 25 changes over 3 tables, without views.
@@ -205,10 +218,13 @@ void batches(int count) {
     for (std::uint32_t i = 0; i < columns.size(); ++i) columns[i] = i;
     return std::optional(columns);
   };
-  auto engine = Engine::open({.directory = directory, .memory_bytes = 256 * kMiB}, all, logger).value();
+  auto engine =
+      Engine::open({.directory = directory, .memory_bytes = 256 * kMiB}, all, logger).value();
   std::vector<std::shared_ptr<const model::Table>> tables;
   for (std::uint32_t i = 0; i < 3; ++i) {
-    model::Table table{.id = model::Oid{i + 1}, .schema = "public", .name = fmt::format("t{}", i),
+    model::Table table{.id = model::Oid{i + 1},
+                       .schema = "public",
+                       .name = fmt::format("t{}", i),
                        .columns = {int_column("id", true), int_column("n"), text_column("t")},
                        .primary_key = {0}};
     tables.push_back(std::make_shared<const model::Table>(table));
@@ -223,8 +239,11 @@ void batches(int count) {
       const int id = i * 4 + change / 3;
       const auto& table = tables[static_cast<std::size_t>(change) % 3];
       if (change >= 12 && i == 0) continue;
-      if (change >= 12) builder.update(table, {}, {std::to_string((i - 1) * 4 + change / 3 % 4), std::to_string(i), "x"});
-      else builder.insert(table, {std::to_string(id), "1", "some text"});
+      if (change >= 12)
+        builder.update(table, {},
+                       {std::to_string((i - 1) * 4 + change / 3 % 4), std::to_string(i), "x"});
+      else
+        builder.insert(table, {std::to_string(id), "1", "some text"});
     }
     builder.end();
     const std::clock_t before = std::clock();
@@ -235,10 +254,11 @@ void batches(int count) {
     from = builder.batch().to;
     if ((i + 1) % (count / 4) == 0) {
       const std::vector<double> last(times.end() - count / 4, times.end());
-      fmt::print("batches of 25 over 3 tables, {} to {}: median {:.2f} ms, worst {:.1f} ms, "
-                 "processor {:.2f} ms\n",
-                 i + 1 - count / 4, i + 1, median(last), worst(last),
-                 1000.0 * static_cast<double>(processor) / CLOCKS_PER_SEC / (count / 4));
+      fmt::print(
+          "batches of 25 over 3 tables, {} to {}: median {:.2f} ms, worst {:.1f} ms, "
+          "processor {:.2f} ms\n",
+          i + 1 - count / 4, i + 1, median(last), worst(last),
+          1000.0 * static_cast<double>(processor) / CLOCKS_PER_SEC / (count / 4));
       processor = 0;
     }
   }
@@ -255,8 +275,11 @@ void stream(int changes, int size) {
     for (std::uint32_t i = 0; i < columns.size(); ++i) columns[i] = i;
     return std::optional(columns);
   };
-  auto engine = Engine::open({.directory = directory, .memory_bytes = 256 * kMiB}, all, logger).value();
-  model::Table made{.id = model::Oid{1}, .schema = "public", .name = "t",
+  auto engine =
+      Engine::open({.directory = directory, .memory_bytes = 256 * kMiB}, all, logger).value();
+  model::Table made{.id = model::Oid{1},
+                    .schema = "public",
+                    .name = "t",
                     .columns = {int_column("id", true), int_column("n"),
                                 typed_column("amount", 1700, (12 << 16 | 2) + 4),
                                 typed_column("at", 1184), text_column("t")},
@@ -273,7 +296,8 @@ void stream(int changes, int size) {
     for (int i = 0; i < size; ++i) {
       if (i % 10 == 0) {
         if (i > 0) builder.end();
-        builder.begin(100 + static_cast<std::uint64_t>(done + i), model::Timestamp{1767225600000000 + done});
+        builder.begin(100 + static_cast<std::uint64_t>(done + i),
+                      model::Timestamp{1767225600000000 + done});
       }
       random = random * 6364136223846793005ULL + 1442695040888963407ULL;
       const auto row = [&](int id) {
@@ -304,10 +328,11 @@ void stream(int changes, int size) {
   }
   double total = 0;
   for (const double time : times) total += time;
-  fmt::print("stream of {} changes in batches of {}: {:.0f} k changes/s, {:.2f} us of processor a change; "
-             "batch median {:.1f}, worst {:.1f} ms\n",
-             changes, size, changes / total, 1e6 * static_cast<double>(processor) / CLOCKS_PER_SEC / changes,
-             median(times), worst(times));
+  fmt::print(
+      "stream of {} changes in batches of {}: {:.0f} k changes/s, {:.2f} us of processor a change; "
+      "batch median {:.1f}, worst {:.1f} ms\n",
+      changes, size, changes / total,
+      1e6 * static_cast<double>(processor) / CLOCKS_PER_SEC / changes, median(times), worst(times));
 }
 
 }  // namespace
@@ -326,7 +351,8 @@ int main(int argc, char** argv) {
     pgweir::engine::stream(arguments.size() > 1 ? std::stoi(arguments[1]) : 2'000'000,
                            arguments.size() > 2 ? std::stoi(arguments[2]) : 50'000);
   if (what == "lookups" || what == "all") {
-    std::vector<std::string> rows(arguments.begin() + std::min<std::ptrdiff_t>(1, std::ssize(arguments)), arguments.end());
+    std::vector<std::string> rows(
+        arguments.begin() + std::min<std::ptrdiff_t>(1, std::ssize(arguments)), arguments.end());
     if (rows.empty()) rows = {"200000", "20000000"};
     for (const std::string& count : rows) pgweir::engine::lookups(std::stoll(count));
   }

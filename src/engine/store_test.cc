@@ -13,8 +13,9 @@ namespace pgweir::engine {
 class StoreTest : public testing::Test {
  protected:
   void open(const StoreSpec& spec, const StoreOptions& options = {}) {
-    ASSERT_TRUE(connection_->execute("CREATE TEMP TABLE IF NOT EXISTS delta (k INTEGER, v VARCHAR, "
-                                     "pgweir_hash UBIGINT, pgweir_weight TINYINT)")
+    ASSERT_TRUE(connection_
+                    ->execute("CREATE TEMP TABLE IF NOT EXISTS delta (k INTEGER, v VARCHAR, "
+                              "pgweir_hash UBIGINT, pgweir_weight TINYINT)")
                     .ok());
     auto store = Store::open(*connection_, spec, options);
     ASSERT_TRUE(store.ok()) << store.error().text();
@@ -25,8 +26,8 @@ class StoreTest : public testing::Test {
   std::string apply(const std::string& rows) {
     const std::string hash = store_->spec().unique ? "hash(k)" : "hash(k)";
     EXPECT_TRUE(connection_->execute("DELETE FROM temp.delta").ok());
-    const Status filled = connection_->execute(
-        fmt::format("INSERT INTO temp.delta SELECT k, v, {}, w FROM (VALUES {}) AS t(w, k, v)", hash, rows));
+    const Status filled = connection_->execute(fmt::format(
+        "INSERT INTO temp.delta SELECT k, v, {}, w FROM (VALUES {}) AS t(w, k, v)", hash, rows));
     EXPECT_TRUE(filled.ok()) << filled.error().text();
     const Status status = duck::in_transaction(*connection_, [&]() -> Status {
       TRY(store_->apply("temp.delta"));
@@ -41,12 +42,15 @@ class StoreTest : public testing::Test {
     EXPECT_TRUE(rows.ok()) << rows.error().text();
     std::string out;
     for (const duck::TextRow& row : rows->rows)
-      out += fmt::format("{}{}={}", out.empty() ? "" : " ", row[0].value_or("NULL"), row[1].value_or("NULL"));
+      out += fmt::format("{}{}={}", out.empty() ? "" : " ", row[0].value_or("NULL"),
+                         row[1].value_or("NULL"));
     return out;
   }
 
-  const StoreSpec keyed_{.name = "a \"keyed\" one", .columns = {{"k", "INTEGER"}, {"v", "VARCHAR"}}, .key = {0}};
-  const StoreSpec bag_{.name = "bag", .columns = {{"k", "INTEGER"}, {"v", "VARCHAR"}}, .key = {0}, .unique = false};
+  const StoreSpec keyed_{
+      .name = "a \"keyed\" one", .columns = {{"k", "INTEGER"}, {"v", "VARCHAR"}}, .key = {0}};
+  const StoreSpec bag_{
+      .name = "bag", .columns = {{"k", "INTEGER"}, {"v", "VARCHAR"}}, .key = {0}, .unique = false};
   std::unique_ptr<duck::Database> database_ = duck::Database::open("", {{"threads", "2"}}).value();
   std::unique_ptr<duck::Connection> connection_ = database_->connect().value();
   std::unique_ptr<Store> store_;
@@ -67,11 +71,12 @@ TEST_F(StoreTest, ColumnsMayHaveAnyNames) {
                        .unique = false};
   auto store = Store::open(*connection_, spec).value();
   ASSERT_TRUE(store->load("VALUES (2, 2, 1), (1, 2, 1), (3, 1, 1)").ok());
-  ASSERT_TRUE(connection_
-                  ->execute("CREATE TEMP TABLE names AS SELECT *, hash(n, h, copies), -1 AS pgweir_weight "
-                            "FROM (VALUES (2, 2, 1), (1, 2, 1)) AS t(n, h, copies);"
-                            "ALTER TABLE names RENAME COLUMN \"hash(n, h, copies)\" TO pgweir_hash")
-                  .ok());
+  ASSERT_TRUE(
+      connection_
+          ->execute("CREATE TEMP TABLE names AS SELECT *, hash(n, h, copies), -1 AS pgweir_weight "
+                    "FROM (VALUES (2, 2, 1), (1, 2, 1)) AS t(n, h, copies);"
+                    "ALTER TABLE names RENAME COLUMN \"hash(n, h, copies)\" TO pgweir_hash")
+          .ok());
   const Status applied = store->apply("temp.names");
   ASSERT_TRUE(applied.ok()) << applied.error().text();
   EXPECT_EQ(store->row_count().value(), 1U);
@@ -131,7 +136,8 @@ TEST_F(StoreTest, RewritingKeepsEveryRow) {
       for (const auto& [key, value] : model)
         expected += fmt::format("{}{}={}", expected.empty() ? "" : " ", key, value);
       ASSERT_EQ(apply(rows.substr(2)), expected) << "batch " << batch;
-      if (batch % 20 == 10) open(spec, {.recent_rows_max = 100, .middle_rows_max = 300, .step_rows = 64});
+      if (batch % 20 == 10)
+        open(spec, {.recent_rows_max = 100, .middle_rows_max = 300, .step_rows = 64});
     }
     const auto levels = connection_->query_int(fmt::format(
         "SELECT count(DISTINCT pgweir_run) FROM pgweir_internal.s{} WHERE pgweir_run >= 4294967296",

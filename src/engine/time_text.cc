@@ -172,8 +172,10 @@ Fit parse_interval(std::string_view text, IntervalValue& value) {
   // "-1 years -2 mons +3 days -04:05:06.789": any part may be missing, each has its own sign.
   do {
     const bool negative = scanner.at('-');
-    if (!negative) scanner.skip("+");
-    else scanner.skip("-");
+    if (!negative)
+      scanner.skip("+");
+    else
+      scanner.skip("-");
     const std::int64_t sign = negative ? -1 : 1;
     Scanner ahead = scanner;
     const std::int64_t amount = ahead.number();
@@ -185,10 +187,14 @@ Fit parse_interval(std::string_view text, IntervalValue& value) {
     constexpr std::int64_t kAmountMax = std::numeric_limits<std::int32_t>::max();
     if (amount > kAmountMax + 1) return Fit::kOutOfRange;
     scanner.expect(" ");
-    if (scanner.skip("year")) months += sign * amount * 12;
-    else if (scanner.skip("mon")) months += sign * amount;
-    else if (scanner.skip("day")) days += sign * amount;
-    else return Fit::kMalformed;
+    if (scanner.skip("year"))
+      months += sign * amount * 12;
+    else if (scanner.skip("mon"))
+      months += sign * amount;
+    else if (scanner.skip("day"))
+      days += sign * amount;
+    else
+      return Fit::kMalformed;
     scanner.skip("s");
   } while (scanner.ok() && scanner.skip(" "));
   if (!scanner.ok() || !scanner.at_end()) return Fit::kMalformed;

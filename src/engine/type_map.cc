@@ -18,9 +18,22 @@ __extension__ using Uint128 = unsigned __int128;
 
 // OIDs of the built-in types that have a type of their own in DuckDB; fixed since PostgreSQL began.
 enum BuiltIn : std::uint32_t {
-  kBool = 16, kBytea = 17, kInt8 = 20, kInt2 = 21, kInt4 = 23, kOid = 26, kFloat4 = 700,
-  kFloat8 = 701, kBpchar = 1042, kDate = 1082, kTime = 1083, kTimestamp = 1114,
-  kTimestampTz = 1184, kInterval = 1186, kNumeric = 1700, kUuid = 2950,
+  kBool = 16,
+  kBytea = 17,
+  kInt8 = 20,
+  kInt2 = 21,
+  kInt4 = 23,
+  kOid = 26,
+  kFloat4 = 700,
+  kFloat8 = 701,
+  kBpchar = 1042,
+  kDate = 1082,
+  kTime = 1083,
+  kTimestamp = 1114,
+  kTimestampTz = 1184,
+  kInterval = 1186,
+  kNumeric = 1700,
+  kUuid = 2950,
 };
 
 constexpr int kDecimalPrecisionMax = 38;
@@ -71,8 +84,8 @@ Fit parse_decimal(std::string_view text, int precision, int scale, Uint128& magn
   std::size_t i = negative ? 1 : 0;
   if (i == text.size()) return Fit::kMalformed;
   magnitude = 0;
-  int digits = 0;          // significant ones
-  int behind_point = -1;   // digits taken behind the point; -1 in front of it
+  int digits = 0;         // significant ones
+  int behind_point = -1;  // digits taken behind the point; -1 in front of it
   for (; i < text.size(); ++i) {
     if (text[i] == '.' && behind_point < 0) {
       behind_point = 0;
@@ -251,23 +264,40 @@ ColumnType map_numeric(std::int32_t modifier, const TypeOptions& options) {
 ColumnType map_type(const model::Column& column, const TypeOptions& options) {
   const model::Oid type = column.base_type == model::Oid{} ? column.type : column.base_type;
   switch (model::value(type)) {
-    case kBool: return {"BOOLEAN", put_bool};
-    case kInt2: return {"SMALLINT", put_int<std::int16_t>};
-    case kInt4: return {"INTEGER", put_int<std::int32_t>};
-    case kInt8: return {"BIGINT", put_int<std::int64_t>};
-    case kOid: return {"BIGINT", put_int<std::uint32_t>};
-    case kFloat4: return {"FLOAT", put_float<float>};
-    case kFloat8: return {"DOUBLE", put_float<double>};
-    case kNumeric: return map_numeric(column.type == type ? column.type_modifier : -1, options);
-    case kBytea: return {"BLOB", put_bytea};
-    case kBpchar: return {"VARCHAR", put_padded_text};
-    case kDate: return {"DATE", put_date};
-    case kTime: return {"TIME", put_time};
-    case kTimestamp: return {"TIMESTAMP", put_timestamp};
-    case kTimestampTz: return {"TIMESTAMP WITH TIME ZONE", put_timestamp};
-    case kInterval: return {"INTERVAL", put_interval};
-    case kUuid: return {"UUID", put_uuid};
-    default: return {"VARCHAR", put_text};
+    case kBool:
+      return {"BOOLEAN", put_bool};
+    case kInt2:
+      return {"SMALLINT", put_int<std::int16_t>};
+    case kInt4:
+      return {"INTEGER", put_int<std::int32_t>};
+    case kInt8:
+      return {"BIGINT", put_int<std::int64_t>};
+    case kOid:
+      return {"BIGINT", put_int<std::uint32_t>};
+    case kFloat4:
+      return {"FLOAT", put_float<float>};
+    case kFloat8:
+      return {"DOUBLE", put_float<double>};
+    case kNumeric:
+      return map_numeric(column.type == type ? column.type_modifier : -1, options);
+    case kBytea:
+      return {"BLOB", put_bytea};
+    case kBpchar:
+      return {"VARCHAR", put_padded_text};
+    case kDate:
+      return {"DATE", put_date};
+    case kTime:
+      return {"TIME", put_time};
+    case kTimestamp:
+      return {"TIMESTAMP", put_timestamp};
+    case kTimestampTz:
+      return {"TIMESTAMP WITH TIME ZONE", put_timestamp};
+    case kInterval:
+      return {"INTERVAL", put_interval};
+    case kUuid:
+      return {"UUID", put_uuid};
+    default:
+      return {"VARCHAR", put_text};
   }
 }
 

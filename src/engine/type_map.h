@@ -1,7 +1,7 @@
 // Every PostgreSQL type's place in DuckDB: the same value exactly, or PostgreSQL's own text.
 //
-// Place:   used by the engine for mirrors. docs/types.md has the whole table, which a test keeps true.
-// Threads: plain values and functions.
+// Place:   used by the engine for mirrors. docs/types.md has the whole table, which a test keeps
+// true. Threads: plain values and functions.
 #pragma once
 
 #include <cstdint>
