@@ -1,0 +1,180 @@
+// A bank in an engine, with three views over it (a filter, a join with group, a window count), for
+// benchmarks: filled with as many rows as wanted, then given batches of random changes.
+//
+// Life:    filled by the constructor, as a snapshot would; its folder is removed at the end.
+// Threads: one thread. Not used by the product.
+#pragma once
+
+#include <fmt/core.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine/batch_builder.h"
+#include "engine/engine.h"
+#include "views/view_set.h"
+
+namespace pgweir::views {
+
+enum class BankKeys { kUuid, kBigint };
+
+class TestingBank {
+ public:
+  TestingBank(const std::string& folder, std::uint32_t rows, BankKeys keys = BankKeys::kUuid)
+      : folder_(folder), keys_(keys) {
+    std::filesystem::remove_all(folder_);
+    views_ = ViewSet::create({{"large", "SELECT id, amount FROM entries WHERE amount > 900"},
+                              {"by_region",
+                               "SELECT region, count(*) AS n, sum(amount) AS amount FROM entries "
+                               "JOIN accounts ON account_id = accounts.id GROUP BY region"},
+                              {"per_minute",
+                               "SELECT window_start, count(*) AS n FROM "
+                               "tumble(entries, made, INTERVAL 1 MINUTE) GROUP BY 1"}},
+                             logger_)
+                 .value();
+    engine_ =
+        engine::Engine::open(
+            {.directory = folder_, .memory_bytes = kGiB},
+            [this](const model::Table& each) { return views_->wanted_columns(each); }, logger_)
+            .value();
+    check(engine_->begin_snapshot(next_));
+    check(views_->open(*engine_));
+    engine_->set_maintainer(views_.get());
+    fill(rows);
+  }
+  ~TestingBank() {
+    views_->close();
+    engine_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+  TestingBank(const TestingBank&) = delete;
+  TestingBank& operator=(const TestingBank&) = delete;
+
+  // Makes a batch, one transaction: half inserts, four in ten updates, one in ten deletes, at
+  // random keys.
+  void prepare(int changes) {
+    engine::BatchBuilder builder(next_);
+    builder.begin(++lsn_, kTime);
+    for (int i = 0; i < changes; ++i) {
+      const std::size_t at = random_() % live_.size();
+      if (i % 10 < 5) {
+        live_.push_back(next_number_++);
+        builder.insert(entries_, entry(live_.back()));
+      } else if (i % 10 < 9) {
+        builder.update(entries_, {}, entry(live_[at]));
+      } else {
+        builder.remove(entries_, {key(live_[at]), std::nullopt, std::nullopt, std::nullopt});
+        live_[at] = live_.back();
+        live_.pop_back();
+      }
+    }
+    builder.end();
+    batch_ = builder.batch();
+  }
+
+  // Applies and commits what prepare() made.
+  void apply() {
+    check(engine_->apply(batch_));
+    next_ = batch_.to;
+  }
+
+  // How many entries there must be now.
+  std::size_t rows() const { return live_.size(); }
+  // An integer out of a SELECT, as a reader sees it.
+  std::int64_t ask(const std::string& select) {
+    auto reader = engine_->reader(Milliseconds(1000)).value();
+    return reader->connection().query_int(select).value();
+  }
+
+ private:
+  using TablePtr = std::shared_ptr<const model::Table>;
+  static constexpr std::uint32_t kAccounts = 10'000;
+  static constexpr std::uint32_t kFillRows = 50'000;  // in one batch
+  static constexpr model::Timestamp kTime{1'767'225'600'000'000};
+
+  static void check(const Status& status) {
+    if (status.ok()) return;
+    fmt::print(stderr, "{}\n", status.error().text());
+    std::abort();
+  }
+
+  static TablePtr table(std::uint32_t oid, const char* name, std::vector<model::Column> columns) {
+    model::Table made{.id = model::Oid{oid}, .schema = "public", .name = name};
+    columns[0].in_key = true;
+    made.columns = std::move(columns);
+    made.primary_key = {0};
+    return std::make_shared<const model::Table>(std::move(made));
+  }
+
+  // Key number N: as random as a UUID, and yet known.
+  std::string key(std::uint32_t number) const {
+    if (keys_ == BankKeys::kBigint) return std::to_string(number);
+    const auto mixed = [](std::uint64_t x) {
+      x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+      x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+      return x ^ (x >> 31);
+    };
+    const std::uint64_t a = mixed(number * 2 + 0x9e3779b97f4a7c15);
+    const std::uint64_t b = mixed(a + number);
+    return fmt::format("{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}", a >> 32, a >> 16 & 0xffff,
+                       a & 0xfff, b >> 52, b & 0xffffffffffff);
+  }
+
+  engine::TextRow entry(std::uint32_t number) {
+    const std::uint64_t second = random_() % 86'400;
+    return {key(number), key(static_cast<std::uint32_t>(random_() % kAccounts)),
+            fmt::format("{}.{:02}", random_() % 1000, random_() % 100),
+            fmt::format("2026-01-01 {:02}:{:02}:{:02}+00", second / 3600, second / 60 % 60,
+                        second % 60)};
+  }
+
+  void fill(std::uint32_t rows) {
+    check(engine_->define_table(*accounts_));
+    check(engine_->define_table(*entries_));
+    live_.reserve(rows + rows / 8);
+    while (next_number_ < rows) {
+      engine::BatchBuilder builder(next_);
+      const bool first = next_number_ == 0;
+      builder.begin(1, kTime, first, model::Transaction::Kind::kSnapshot);
+      for (std::uint32_t i = 0; first && i < kAccounts; ++i)
+        builder.insert(accounts_, {key(i), fmt::format("region {}", i % 50)}, model::Op::kRead);
+      for (std::uint32_t i = 0; i < kFillRows && next_number_ < rows; ++i) {
+        live_.push_back(next_number_++);
+        builder.insert(entries_, entry(live_.back()), model::Op::kRead);
+      }
+      builder.end(false);
+      check(engine_->apply(builder.batch()));
+      next_ = builder.batch().to;
+    }
+    check(engine_->end_snapshot(next_, model::Lsn{2}));
+  }
+
+  model::Column key_column(const char* name) const {
+    return engine::typed_column(name, keys_ == BankKeys::kUuid ? 2950 : 20);
+  }
+
+  const std::string folder_;
+  const BankKeys keys_;
+  Logger logger_{LogLevel::kWarning};
+  std::unique_ptr<ViewSet> views_;
+  std::unique_ptr<engine::Engine> engine_;
+  const TablePtr accounts_ =
+      table(1, "accounts", {key_column("id"), engine::text_column("region")});
+  const TablePtr entries_ = table(2, "entries",
+                                  {key_column("id"), key_column("account_id"),
+                                   engine::typed_column("amount", 1700, ((12 << 16) | 2) + 4),
+                                   engine::typed_column("made", 1184)});
+  std::mt19937_64 random_{42};
+  std::vector<std::uint32_t> live_;  // numbers of the entries that are there
+  std::uint32_t next_number_ = 0;
+  model::Position next_{1, model::Lsn{1}, 0};
+  std::uint64_t lsn_ = 10;
+  model::Batch batch_;
+};
+
+}  // namespace pgweir::views
