@@ -1,0 +1,141 @@
+// What a batch costs over a large state against a small one, in one run: three views (a filter, a
+// join with group, a window count) over 20 M rows and over 200 k rows.
+//
+// usage: state_bench RESULT.json [--rows N] [--rounds N] [--batches N] [--keys uuid|bigint]
+//
+// Both banks are open at the same time and take turns, so that a busy moment of the machine hits
+// both. A figure is the ratio of the medians of each round's batches. The small bank has a
+// hundredth of the rows. No PostgreSQL and no log: engine and views alone, in this process.
+#include <fmt/core.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "figures.h"
+#include "harness/scratch.h"
+#include "views/testing_bank.h"
+
+namespace pgweir::bench {
+namespace {
+using Clock = std::chrono::steady_clock;
+using views::BankKeys;
+using views::TestingBank;
+
+struct Options {
+  std::string result = "state.json";
+  std::uint32_t rows = 20'000'000;
+  int rounds = 5;
+  int batches = 30;  // of each bank and size in a round
+  std::string keys;  // "": both
+};
+
+double milliseconds_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+// Milliseconds of each of `count` batches.
+std::vector<double> run_batches(TestingBank& bank, int changes, int count) {
+  std::vector<double> out;
+  for (int i = 0; i < count; ++i) {
+    bank.prepare(changes);
+    const auto start = Clock::now();
+    bank.apply();
+    out.push_back(milliseconds_since(start));
+  }
+  return out;
+}
+
+// Every view has seen every row: what was measured was the work itself.
+bool is_right(TestingBank& bank) {
+  const auto rows = static_cast<std::int64_t>(bank.rows());
+  const std::int64_t grouped = bank.ask("SELECT sum(n)::BIGINT FROM by_region");
+  const std::int64_t counted = bank.ask("SELECT sum(n)::BIGINT FROM per_minute");
+  const std::int64_t filtered = bank.ask(
+      "SELECT (SELECT count(*) FROM large) - (SELECT count(*) FROM entries WHERE amount > 900)");
+  if (grouped == rows && counted == rows && filtered == 0) return true;
+  fmt::print(stderr, "{} entries, but by_region has {}, per_minute {}, large {} too many\n", rows,
+             grouped, counted, filtered);
+  return false;
+}
+
+struct Side {
+  std::vector<double> medians;  // of each round
+  double worst = 0;
+
+  void add(const std::vector<double>& times) {
+    medians.push_back(median(times));
+    for (const double time : times) worst = std::max(worst, time);
+  }
+};
+
+void measure(Figures& figures, const Options& options, const std::string& name, int changes,
+             TestingBank& large, TestingBank& small) {
+  constexpr int kWarmUp = 10;
+  run_batches(large, changes, kWarmUp);
+  run_batches(small, changes, kWarmUp);
+  Side of_large, of_small;
+  std::vector<double> ratios;
+  for (int round = 0; round < options.rounds; ++round) {
+    of_large.add(run_batches(large, changes, options.batches));
+    of_small.add(run_batches(small, changes, options.batches));
+    ratios.push_back(of_large.medians.back() / of_small.medians.back());
+  }
+  const std::string which = fmt::format("{}_{}", name, changes);
+  figures.note("state_large_" + which, of_large.medians, "ms");
+  figures.note("state_small_" + which, of_small.medians, "ms");
+  figures.note("state_large_worst_" + which, {of_large.worst}, "ms");
+  figures.note("state_small_worst_" + which, {of_small.worst}, "ms");
+  figures.add("state_ratio_" + which, ratios, "x", Goal::kAtMost, 2);
+}
+
+bool run_keys(Figures& figures, const Options& options, const std::string& name, BankKeys keys) {
+  const harness::ScratchFolder scratch;
+  const auto start = Clock::now();
+  TestingBank large(scratch.file("large"), options.rows, keys);
+  const double seconds = milliseconds_since(start) / 1000;
+  TestingBank small(scratch.file("small"), options.rows / 100, keys);
+  figures.note("state_fill_" + name, {options.rows / seconds}, "rows/s");
+  for (const int changes : {25, 100, 1000}) measure(figures, options, name, changes, large, small);
+  return is_right(large) && is_right(small);
+}
+
+int run(const Options& options) {
+  Figures figures;
+  figures.note("state_rows", {static_cast<double>(options.rows)}, "rows");
+  bool right = true;
+  if (options.keys != "bigint") right = run_keys(figures, options, "uuid", BankKeys::kUuid);
+  if (options.keys != "uuid") right &= run_keys(figures, options, "bigint", BankKeys::kBigint);
+  figures.store(options.result, "state");
+  return right ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace pgweir::bench
+
+int main(int argc, char** argv) {
+  pgweir::bench::Options options;
+  for (int i = 1; i < argc; ++i) {
+    const auto given = [&](const char* name) {
+      return std::strcmp(argv[i], name) == 0 && i + 1 < argc;
+    };
+    if (given("--rows")) {
+      options.rows = static_cast<std::uint32_t>(std::strtoul(argv[++i], nullptr, 10));
+    } else if (given("--rounds")) {
+      options.rounds = std::atoi(argv[++i]);
+    } else if (given("--batches")) {
+      options.batches = std::atoi(argv[++i]);
+    } else if (given("--keys")) {
+      options.keys = argv[++i];
+    } else {
+      options.result = argv[i];
+    }
+  }
+  if (options.rows < 100 || options.rounds < 1 || options.batches < 1) {
+    fmt::print(stderr, "state_bench: --rows from 100, --rounds and --batches from 1\n");
+    return 2;
+  }
+  return pgweir::bench::run(options);
+}
