@@ -1,6 +1,7 @@
 // What finding rows by key costs: docs/decisions/0001-finding-rows-by-key.md is made from this.
 //
 //   engine_bench [lookups ROWS...] | [growth ROWS BATCH] | [batches COUNT] | [stream CHANGES BATCH]
+//                | [cells]
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -16,6 +17,7 @@
 #include "engine/database.h"
 #include "engine/engine.h"
 #include "engine/store.h"
+#include "engine/type_map.h"
 
 namespace pgweir::engine {
 namespace {
@@ -335,6 +337,38 @@ void stream(int changes, int size) {
       1e6 * static_cast<double>(processor) / CLOCKS_PER_SEC / changes, median(times), worst(times));
 }
 
+// PostgreSQL's texts into the appender's form, one type after the other.
+void cells() {
+  const auto database = duck::Database::open("", {{"threads", "2"}}).value();
+  const auto connection = database->connect().value();
+  const struct {
+    std::uint32_t oid;
+    std::int32_t modifier;
+    const char* text;
+  } types[] = {{20, -1, "1234567890123"},
+               {701, -1, "12345.678901"},
+               {1700, (12 << 16 | 2) + 4, "123456.78"},
+               {1700, -1, "123456.78"},
+               {25, -1, "a text of some thirty letters."},
+               {1184, -1, "2026-02-28 12:34:56.789012+00"},
+               {2950, -1, "12345678-9abc-def0-1234-56789abcdef0"}};
+  for (const auto& type : types) {
+    const ColumnType mapped = map_type(typed_column("v", type.oid, type.modifier), {});
+    check(connection->execute(fmt::format("CREATE OR REPLACE TABLE t (v {})", mapped.duck_type)));
+    auto appender = connection->appender("", "", "t").value();
+    constexpr int kCells = 2'000'000;
+    const std::string_view text = type.text;
+    const auto start = Clock::now();
+    for (int i = 0; i < kCells; ++i) {
+      if (mapped.convert(mapped, text, *appender) != Fit::kOk) std::exit(1);
+      check(appender->end_row());
+    }
+    check(appender->flush());
+    fmt::print("cells of {}: {:.1f} M/s\n", mapped.duck_type,
+               kCells / 1000.0 / milliseconds_since(start));
+  }
+}
+
 }  // namespace
 }  // namespace pgweir::engine
 
@@ -350,6 +384,7 @@ int main(int argc, char** argv) {
   if (what == "stream" || what == "all")
     pgweir::engine::stream(arguments.size() > 1 ? std::stoi(arguments[1]) : 2'000'000,
                            arguments.size() > 2 ? std::stoi(arguments[2]) : 50'000);
+  if (what == "cells" || what == "all") pgweir::engine::cells();
   if (what == "lookups" || what == "all") {
     std::vector<std::string> rows(
         arguments.begin() + std::min<std::ptrdiff_t>(1, std::ssize(arguments)), arguments.end());
