@@ -45,8 +45,10 @@ void GulpPolicy::end_window(double rate, Microseconds now) {
   }
   rates_[current_] = rate;
   if (++current_ < rates_.size()) return;
-  const auto best =
-      static_cast<std::size_t>(std::max_element(rates_.begin(), rates_.end()) - rates_.begin());
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < rates_.size(); ++i) {
+    if (rates_[i] > options_.busy_bytes_per_us && rates_[i] > rates_[best]) best = i;
+  }
   keep_ = best == best_ ? std::min(keep_ * 2, options_.keep_max) : options_.keep_min;
   best_ = current_ = best;
   kept_until_ = now + keep_;

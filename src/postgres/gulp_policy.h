@@ -26,12 +26,15 @@ namespace pgweir::postgres {
 
 struct GulpPolicyOptions {
   static constexpr std::size_t kSleeps = 3;
-  std::array<Microseconds, kSleeps> sleeps{Microseconds(700), Microseconds(2'000),
-                                           Microseconds(8'000)};  // the shortest first
-  Microseconds trial{60'000};                                     // how long each is tried
+  std::array<Microseconds, kSleeps> sleeps{Microseconds(700), Microseconds(4'000),
+                                           Microseconds(16'000)};  // the shortest first
+  Microseconds trial{80'000};                                      // how long each is tried
   Microseconds check{400'000};       // how often the one in use is looked at
   Microseconds keep_min{2'000'000};  // how long the best is kept; doubled while it stays the best
   Microseconds keep_max{8'000'000};
+  // Below it the shortest is taken: a source that is not behind brings the same whatever we do, and
+  // should be heard of soon.
+  double busy_bytes_per_us = 10;
   double loss = 0.5;      // a rate below this share of what it was ends the keeping
   double fill_max = 0.6;  // a receive buffer fuller than this: the next sleep is the shortest
   // There is a backlog once this much has come faster than it drains at `quiet_bytes_per_us`. Less
