@@ -57,12 +57,14 @@ class ParquetSinkImpl final : public Sink {
   }
 
   Status apply(const model::BatchPtr& batch) override;
+  Status advance(const model::Position& to) override;
   Status tick() override;
   std::optional<Microseconds> due_in() const override;
   Result<model::Position> flush() override;
 
  private:
   Status take(const model::BatchPtr& batch);
+  void move_to(const model::Position& to, bool ends_transaction);
   Status ingest();
   Status roll();
   Status finish();
@@ -105,16 +107,28 @@ Status ParquetSinkImpl::take(const model::BatchPtr& batch) {
                  fmt::format("sink {} was not given the changes between {} and {}", name(),
                              model::to_string(taken_), model::to_string(batch->from)));
   }
-  if (taken_ == folder_->position()) range_since_ = clock_.steady();
   const std::size_t first_change = first_change_behind(*batch, taken_);
   if (first_change < batch->changes.size()) {
     waiting_.push_back({batch, first_change});
     for (const model::Change& change : batch->changes) waiting_bytes_ += change.bytes;
     waiting_rows_ += batch->changes.size() - first_change;
   }
-  taken_ = batch->to;
-  taken_ends_transaction_ = batch->ends_transaction();
+  move_to(batch->to, batch->ends_transaction());
   return {};
+}
+
+Status ParquetSinkImpl::advance(const model::Position& to) {
+  if (folder_->has_intent()) TRY(finish());
+  if (to > taken_) move_to(to, true);
+  if (due_by_time()) TRY(roll());
+  publish_stats();
+  return {};
+}
+
+void ParquetSinkImpl::move_to(const model::Position& to, bool ends_transaction) {
+  if (taken_ == folder_->position()) range_since_ = clock_.steady();
+  taken_ = to;
+  taken_ends_transaction_ = ends_transaction;
 }
 
 Status ParquetSinkImpl::ingest() {

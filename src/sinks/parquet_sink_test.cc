@@ -420,6 +420,23 @@ TEST_F(ParquetSinkTest, PositionAdvancesThroughATimeWithoutRows) {
   EXPECT_EQ(open()->position(), log.end());
 }
 
+TEST_F(ParquetSinkTest, PositionFollowsMarksBehindTheLastBatch) {
+  const EventLog log = random_log(7, 10);
+  const auto sink = open();
+  ASSERT_TRUE(sink->apply(log.read({}, 1'000)).ok());
+  ASSERT_TRUE(sink->flush().ok());
+  const model::Position mark{1, model::Lsn{model::value(log.end().lsn) + 0x80}, 0};
+  ASSERT_TRUE(sink->advance(mark).ok());
+  EXPECT_EQ(sink->position(), log.end());
+  EXPECT_EQ(sink->due_in(), Microseconds{1'000'000});
+  clock_.advance(Milliseconds{1000});
+  ASSERT_TRUE(sink->tick().ok());
+  EXPECT_EQ(sink->position(), mark);
+  ASSERT_TRUE(sink->advance(log.end()).ok());  // older: nothing
+  EXPECT_EQ(sink->due_in(), std::nullopt);
+  expect_exactly(log);
+}
+
 TEST_F(ParquetSinkTest, LargeTransactionSplitsBySizeInBoundedMemory) {
   EventLog log;
   log.begin(model::Timestamp{kNoonUs});

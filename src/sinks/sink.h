@@ -50,6 +50,10 @@ class Sink {
   // a value that the output cannot hold.
   virtual Status apply(const model::BatchPtr& batch) = 0;
 
+  // Nothing changed behind the last batch up to `to`: only the position moves, in its time. Without
+  // this, a sink at rest would hold back the log. Errors as apply().
+  virtual Status advance(const model::Position& to) = 0;
+
   // Writes what time has made due. Errors as apply().
   virtual Status tick() = 0;
   // How long until tick() has something to do; nothing while nothing waits.
