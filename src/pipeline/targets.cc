@@ -72,6 +72,7 @@ class SinkTarget final : public FollowerTarget {
 
   Status take(const LogEvent& event) override {
     if (event.batch) TRY(sink_->apply(event.batch));
+    if (event.kind == LogEvent::Kind::kMark) TRY(sink_->advance(event.position));
     position_.set(sink_->position());
     return {};
   }
