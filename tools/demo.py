@@ -426,7 +426,8 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, stopped)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stopped)
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="pgweir-demo-"))
     children = Children(scratch)
     faults = []
@@ -439,6 +440,9 @@ def main():
         words = log.read_text(errors="replace")[-3000:] if log.exists() else ""
         faults = [str(failure)] + ([f"pgweir's last words:\n{words}"] if words else [])
     finally:
+        # A second Ctrl-C must not leave a server behind.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         children.stop_all()
         shutil.rmtree(scratch, ignore_errors=True)
     for fault in faults:
