@@ -220,6 +220,11 @@ class World {
   void count(const ModelTable& model, char op) { ++changes_[model.table->name + op]; }
 
   void change_rows(BatchBuilder& batch) {
+    // At least one: a part without records does not exist.
+    ModelTable& log = tables_.back();
+    log.rows.push_back(random_row(*log.table));
+    batch.insert(log.table, log.rows.back());
+    count(log, 'i');
     for (int changes = 1 + below(12); changes > 0; --changes) {
       ModelTable& model =
           tables_[static_cast<std::size_t>(below(static_cast<int>(tables_.size())))];
