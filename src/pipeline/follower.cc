@@ -9,7 +9,7 @@ Follower::Follower(log::Log& log, std::unique_ptr<FollowerTarget> target, const 
     : log_(log), target_(std::move(target)), clock_(clock), logger_(logger), options_(options) {
   status_.name = target_->name();
   status_.kind = target_->kind();
-  status_.position = target_->position();
+  status_.position = status_.taken = target_->position();
 }
 
 Follower::~Follower() {
@@ -74,6 +74,10 @@ bool Follower::handle(const Error& failure) {
 
 Status Follower::follow() {
   TRY_ASSIGN(const auto reader, BatchReader::open(log_, target_->position(), options_.reader));
+  {
+    MutexLock lock(mutex_);
+    status_.taken = target_->position();
+  }
   auto last_idle = clock_.steady();
   while (!stopping_) {
     TRY_ASSIGN(const LogEvent event, reader->next(options_.idle_interval));
@@ -95,8 +99,9 @@ Status Follower::follow() {
 
 Status Follower::take(const LogEvent& event) {
   TRY(target_->take(event));
-  if (event.kind != LogEvent::Kind::kBatch || event.batch->transactions.empty()) return {};
   MutexLock lock(mutex_);
+  status_.taken = event.position;
+  if (event.kind != LogEvent::Kind::kBatch || event.batch->transactions.empty()) return {};
   status_.commit_time = event.batch->transactions.back().commit_time;
   return {};
 }

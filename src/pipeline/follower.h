@@ -48,6 +48,7 @@ struct FollowerStatus {
   std::string kind;
   FollowerState state = FollowerState::kCatchingUp;
   model::Position position;        // durable in the target
+  model::Position taken;           // given to the target; a sink may still hold it
   model::Timestamp commit_time{};  // of the last transaction taken
   std::optional<Error> error;
 };

@@ -176,8 +176,7 @@ bool Pipeline::reached(model::Lsn lsn) const {
   for (const auto& follower : followers_) {
     const FollowerStatus status = follower->status();
     if (status.state == FollowerState::kFailed || status.state == FollowerState::kLost) continue;
-    // The engine commits each transaction; a sink's position moves with its files.
-    if (status.kind == "engine" && status.position < end) return false;
+    if (status.taken < end) return false;
   }
   return true;
 }
