@@ -90,12 +90,16 @@ Status ReplicationStream::read(Gulp& gulp, Microseconds timeout, const io::Waker
   if (!connection_.is_open()) return connection_.failure(nullptr, "reading the stream");
   // What libpq holds from before comes first; only then the socket is asked.
   TRY(drain(gulp));
-  if (gulp.messages.empty() && !gulp.reply_requested) {
-    TRY(wait_for_data(timeout, waker, gulp));
+  const auto deadline = SteadyClock::now() + timeout;
+  // What arrives may be the first part of a large message only: then the wait goes on.
+  for (auto left = timeout; gulp.empty();) {
+    TRY(wait_for_data(left, waker, gulp));
     const double fill = receive_fill();
     counters_.fill_sum += fill;
     TRY(take(gulp));
     pause_ = policy_.after_gulp(gulp.wire_bytes, fill, steady_now());
+    left = std::chrono::duration_cast<Microseconds>(deadline - SteadyClock::now());
+    if (gulp.woken || left.count() <= 0) break;
   }
   ++counters_.gulps;
   counters_.messages += gulp.messages.size();
@@ -289,8 +293,11 @@ Status ReplicationStream::stop(Milliseconds timeout) {
     if (ready.readable && PQconsumeInput(connection_.raw()) == 0)
       return connection_.failure(nullptr, "ending the stream");
   }
+  // The command's end: only then has the server let the slot go.
+  const auto left = std::chrono::duration_cast<Milliseconds>(deadline - SteadyClock::now());
+  const auto ended = connection_.finish(std::max(left, Milliseconds(1)));
   connection_.close();
-  return {};
+  return ended.ok() ? Status() : Status(ended.error());
 }
 
 }  // namespace pgweir::postgres

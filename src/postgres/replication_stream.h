@@ -78,8 +78,8 @@ class ReplicationStream {
   Status send_feedback(model::Lsn written, model::Lsn flushed, model::Lsn applied, Reply reply,
                        std::int64_t now_us, Milliseconds timeout = Milliseconds(10'000));
 
-  // Ends the stream in the protocol's way, so that the server has taken the last feedback when this
-  // returns; then closes. What still arrives is thrown away.
+  // Ends the stream in the protocol's way, so that the server has taken the last feedback and let
+  // the slot go when this returns; then closes. What still arrives is thrown away.
   Status stop(Milliseconds timeout);
 
   // Since the start; for metrics and the benchmark.
