@@ -11,6 +11,7 @@
 #include <random>
 #include <thread>
 
+#include "harness/bank.h"
 #include "harness/cluster.h"
 #include "harness/program.h"
 #include "harness/scratch.h"
@@ -19,76 +20,15 @@ namespace pgweir::harness {
 namespace {
 using namespace std::chrono_literals;
 
-struct View {
-  const char* name;
-  const char* sql;       // ours
-  const char* postgres;  // the same answer by PostgreSQL
-};
-
-const View kViews[] = {
-    {"balance", "SELECT account_id, sum(amount) AS balance FROM entries GROUP BY account_id",
-     "SELECT account_id, sum(amount) FROM entries GROUP BY account_id"},
-    {"total", "SELECT sum(balance) AS total, count(*) AS accounts FROM balance",
-     "SELECT sum(amount), count(DISTINCT account_id) FROM entries"},
-    {"large", "SELECT id, amount, status FROM transfers WHERE amount >= 900",
-     "SELECT id, amount, status FROM transfers WHERE amount >= 900"},
-    {"by_region",
-     "SELECT a.region, count(*) AS entries, sum(e.amount) AS volume FROM entries e JOIN accounts a "
-     "ON a.id = e.account_id GROUP BY a.region",
-     "SELECT a.region, count(*), sum(e.amount) FROM entries e JOIN accounts a ON a.id = "
-     "e.account_id "
-     "GROUP BY a.region"},
-    {"per_minute",
-     "SELECT window_start, count(*) AS transfers, sum(amount) AS volume FROM tumble(transfers, "
-     "created_at, INTERVAL 1 MINUTE) GROUP BY window_start",
-     "SELECT to_char(date_bin('1 minute', created_at, '1970-01-01Z') AT TIME ZONE 'UTC', "
-     "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), count(*), sum(amount) FROM transfers GROUP BY 1"},
-};
-
 std::string bank_yaml(const Cluster& cluster, const std::string& database,
                       const std::string& directory) {
-  std::string yaml = fmt::format(
-      "source: {{url: \"{}\", tables: [public.*]}}\ndata: {}/data\n"
-      "engine: {{memory: 512MiB, mirrors: all}}\n"
-      "sinks: {{lake: {{type: parquet, path: {}/lake, roll: {{every: 2s, size: "
-      "8MiB}}}}}}\nviews:\n",
-      cluster.url(database), directory, directory);
-  for (const View& view : kViews) yaml += fmt::format("  {}: {}\n", view.name, view.sql);
-  return yaml;
-}
-
-// Sorted lines, so that both sides compare whatever their order.
-std::string sorted_lines(std::string text, char separator) {
-  std::vector<std::string> lines;
-  std::string line;
-  for (const char c : text + separator) {
-    if (c != separator) {
-      line += c;
-      continue;
-    }
-    lines.push_back(line);
-    line.clear();
-  }
-  std::sort(lines.begin(), lines.end());
-  std::string out;
-  for (const std::string& each : lines) out += each + "\n";
-  return out;
-}
-
-void expect_equal_answers(Cluster& cluster, const std::string& database, Program& program) {
-  for (const View& view : kViews) {
-    EXPECT_EQ(sorted_lines(program.sql(fmt::format("SELECT * FROM {}", view.name)), ';'),
-              sorted_lines(cluster.sql(view.postgres, database), '\n'))
-        << view.name;
-  }
-  for (const char* table : {"accounts", "transfers", "entries"}) {
-    const std::string columns = std::string(table) == "accounts"
-                                    ? "count(*), sum(id), sum(balance), count(DISTINCT region)"
-                                    : "count(*), sum(id), sum(amount)";
-    EXPECT_EQ(program.sql(fmt::format("SELECT {} FROM public.{}", columns, table)),
-              cluster.sql(fmt::format("SELECT {} FROM {}", columns, table), database))
-        << table;
-  }
+  return fmt::format(
+             "source: {{url: \"{}\", tables: [public.*]}}\ndata: {}/data\n"
+             "engine: {{memory: 512MiB, mirrors: all}}\n"
+             "sinks: {{lake: {{type: parquet, path: {}/lake, roll: {{every: 2s, size: "
+             "8MiB}}}}}}\n",
+             cluster.url(database), directory, directory) +
+         bank_views_yaml();
 }
 
 // Polls `total` the whole time; anything but 0 is a failure.
@@ -197,7 +137,7 @@ TEST(Consistency, TotalReadsZeroThroughKillsOfBothSides) {
   generator.join();
 
   ASSERT_TRUE(program.wait_position(cluster.sql("SELECT pg_current_wal_lsn()", database)));
-  expect_equal_answers(cluster, database, program);
+  expect_bank_answers(program, bank_answers_of(cluster, database));
   EXPECT_GT(reader.answers(), 100);
   EXPECT_EQ(reader.wrong(), "");
   EXPECT_EQ(program.terminate(), 0) << program.output();

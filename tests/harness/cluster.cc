@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -17,7 +18,9 @@ namespace {
 using namespace std::chrono_literals;
 
 // PostgreSQL refuses to run as root; its package's own user can, and nobody always exists.
-const char* server_user() { return ::geteuid() == 0 ? "postgres" : ""; }
+const char* server_user() {
+  return ::geteuid() == 0 ? "postgres" : "";
+}
 
 std::string newest_bin() {
   std::vector<std::string> found;
@@ -49,16 +52,14 @@ Cluster::Cluster(ClusterOptions options) : options_(std::move(options)) {
   if (bin_.empty()) die("no PostgreSQL server is installed: run tools/setup.sh test");
   data_ = scratch_.file("data");
   port_ = free_port();
-  must_run({bin_ + "/initdb", "-D", data_, "-U", options_.initdb_superuser, "-A", "trust", "-E", "UTF8",
-            "--locale=C.UTF-8", "--no-sync"},
+  must_run({bin_ + "/initdb", "-D", data_, "-U", options_.initdb_superuser, "-A", "trust", "-E",
+            "UTF8", "--locale=C.UTF-8", "--no-sync"},
            server_user());
-  std::map<std::string, std::string> settings = {{"wal_level", "logical"},
-                                                 {"max_wal_senders", "20"},
-                                                 {"max_replication_slots", "20"},
-                                                 {"fsync", "off"},
-                                                 {"listen_addresses", "127.0.0.1"},
-                                                 {"unix_socket_directories", scratch_.path()},
-                                                 {"log_min_messages", "info"}};
+  std::map<std::string, std::string> settings = {
+      {"wal_level", "logical"},          {"max_wal_senders", "20"},
+      {"max_replication_slots", "20"},   {"fsync", "off"},
+      {"listen_addresses", "127.0.0.1"}, {"unix_socket_directories", scratch_.path()},
+      {"log_min_messages", "info"}};
   for (const auto& [name, value] : options_.settings) settings[name] = value;
   std::ofstream file(data_ + "/postgresql.conf", std::ios::app);
   for (const auto& [name, value] : settings) file << name << " = '" << value << "'\n";
@@ -126,12 +127,13 @@ std::string Cluster::create_database() {
 }
 
 std::string Cluster::sql(const std::string& statements, const std::string& database) {
-  const std::string script = scratch_.file("statements.sql");
+  const std::string script = scratch_.file(fmt::format("statements_{}.sql", ++scripts_));
   std::ofstream(script) << statements;
   auto finished = io::run({.arguments = {newest_bin() + "/psql", "-XAtq", "-v", "ON_ERROR_STOP=1",
                                          "-d", url(database), "-f", script}},
                           std::chrono::minutes(10));
   if (!finished.ok()) die(finished.error().text());
+  std::remove(script.c_str());
   std::string output = finished->output;
   while (!output.empty() && output.back() == '\n') output.pop_back();
   if (finished->exit_code != 0) ADD_FAILURE() << "psql: " << output << "\nin: " << statements;

@@ -3,6 +3,7 @@
 // Life: the server is stopped and its folder removed when the Cluster is destroyed.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <string>
@@ -40,7 +41,8 @@ class Cluster {
   // Creates a database of a fresh name and returns its name.
   std::string create_database();
   // Runs SQL (several statements are fine) through psql and returns unaligned, tuples-only output
-  // without the last newline. A failing statement fails the test and returns what psql said.
+  // without the last newline. A failing statement fails the test and returns what psql said. Any
+  // thread.
   std::string sql(const std::string& statements, const std::string& database = "postgres");
 
   enum class Stop { kFast, kImmediate, kKill };
@@ -56,6 +58,7 @@ class Cluster {
   std::string data_;
   int port_ = 0;
   int databases_ = 0;
+  std::atomic<int> scripts_{0};
   std::unique_ptr<io::Process> server_;
 };
 

@@ -9,7 +9,8 @@
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
-#include <thread>
+
+#include "harness/wait.h"
 
 namespace pgweir::harness {
 namespace {
@@ -43,17 +44,6 @@ HttpAnswer request(const std::string& url, const std::string* body) {
   curl_slist_free_all(headers);
   curl_easy_cleanup(curl);
   return answer;
-}
-
-// Calls `done` until it is true or the time is over.
-template <typename Done>
-bool wait_for(std::chrono::milliseconds timeout, Done done) {
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
-  while (!done()) {
-    if (std::chrono::steady_clock::now() >= deadline) return false;
-    std::this_thread::sleep_for(10ms);
-  }
-  return true;
 }
 
 std::uint64_t lsn_value(const std::string& text) {
@@ -147,6 +137,23 @@ bool Program::wait_position(const std::string& lsn, std::chrono::seconds timeout
                   << " not reached: " << http_get(url_ + "/api/v1/status").body << "\n"
                   << output();
   }
+  return reached;
+}
+
+bool Program::wait_follower(const std::string& name, const std::string& lsn,
+                            std::chrono::seconds timeout) {
+  Json found;
+  const bool reached = wait_for(timeout, [&] {
+    const Json answer = status();
+    if (!answer.is_object()) return false;
+    for (const Json& follower : answer["followers"]) {
+      if (follower["name"] != name) continue;
+      found = follower;
+      return lsn_value(follower["position"].get<std::string>()) >= lsn_value(lsn);
+    }
+    return false;
+  });
+  if (!reached) ADD_FAILURE() << "not at " << lsn << ": " << found.dump() << "\n" << output();
   return reached;
 }
 

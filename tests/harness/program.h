@@ -50,6 +50,9 @@ class Program {
   // Waits until the engine has everything up to `lsn` ("0/16B3748").
   bool wait_position(const std::string& lsn,
                      std::chrono::seconds timeout = std::chrono::seconds(60));
+  // Waits until a sink's position, which moves with its files, is at `lsn`.
+  bool wait_follower(const std::string& name, const std::string& lsn,
+                     std::chrono::seconds timeout = std::chrono::seconds(60));
   // Rows of a SELECT as "a|b;c|NULL"; the error's message when it fails.
   std::string sql(const std::string& select);
   Json status();
