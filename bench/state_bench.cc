@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -37,12 +38,12 @@ double milliseconds_since(Clock::time_point start) {
 }
 
 // Milliseconds of each of `count` batches.
-std::vector<double> run_batches(TestingBank& bank, int changes, int count) {
+Result<std::vector<double>> run_batches(TestingBank& bank, int changes, int count) {
   std::vector<double> out;
   for (int i = 0; i < count; ++i) {
     bank.prepare(changes);
     const auto start = Clock::now();
-    bank.apply();
+    TRY(bank.apply());
     out.push_back(milliseconds_since(start));
   }
   return out;
@@ -71,24 +72,41 @@ struct Side {
   }
 };
 
-void measure(Figures& figures, const Options& options, const std::string& name, int changes,
-             TestingBank& large, TestingBank& small) {
+// The rounds of one size of batch. An error ends them; what was measured until then stays.
+Status run_rounds(const Options& options, int changes, TestingBank& large, TestingBank& small,
+                  Side& of_large, Side& of_small) {
   constexpr int kWarmUp = 10;
-  run_batches(large, changes, kWarmUp);
-  run_batches(small, changes, kWarmUp);
-  Side of_large, of_small;
-  std::vector<double> ratios;
+  TRY(run_batches(large, changes, kWarmUp));
+  TRY(run_batches(small, changes, kWarmUp));
   for (int round = 0; round < options.rounds; ++round) {
-    of_large.add(run_batches(large, changes, options.batches));
-    of_small.add(run_batches(small, changes, options.batches));
-    ratios.push_back(of_large.medians.back() / of_small.medians.back());
+    TRY_ASSIGN(const auto large_times, run_batches(large, changes, options.batches));
+    TRY_ASSIGN(const auto small_times, run_batches(small, changes, options.batches));
+    of_large.add(large_times);
+    of_small.add(small_times);
   }
-  const std::string which = fmt::format("{}_{}", name, changes);
-  figures.note("state_large_" + which, of_large.medians, "ms");
-  figures.note("state_small_" + which, of_small.medians, "ms");
-  figures.note("state_large_worst_" + which, {of_large.worst}, "ms");
-  figures.note("state_small_worst_" + which, {of_small.worst}, "ms");
+  return {};
+}
+
+bool measure(Figures& figures, const Options& options, const std::string& which, int changes,
+             TestingBank& large, TestingBank& small) {
+  Side of_large, of_small;
+  const Status status = run_rounds(options, changes, large, small, of_large, of_small);
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < of_small.medians.size(); ++i)
+    ratios.push_back(of_large.medians[i] / of_small.medians[i]);
+  if (!status.ok()) {
+    fmt::print(stderr, "batches of {} failed: {}\n", changes, status.error().text());
+    // No ratio is as large as that of a batch that never ends.
+    ratios = {std::numeric_limits<double>::infinity()};
+  }
+  if (!of_small.medians.empty()) {
+    figures.note("state_large_" + which, of_large.medians, "ms");
+    figures.note("state_small_" + which, of_small.medians, "ms");
+    figures.note("state_large_worst_" + which, {of_large.worst}, "ms");
+    figures.note("state_small_worst_" + which, {of_small.worst}, "ms");
+  }
   figures.add("state_ratio_" + which, ratios, "x", Goal::kAtMost, 2);
+  return status.ok();
 }
 
 bool run_keys(Figures& figures, const Options& options, const std::string& name, BankKeys keys) {
@@ -98,7 +116,10 @@ bool run_keys(Figures& figures, const Options& options, const std::string& name,
   const double seconds = milliseconds_since(start) / 1000;
   TestingBank small(scratch.file("small"), options.rows / 100, keys);
   figures.note("state_fill_" + name, {options.rows / seconds}, "rows/s");
-  for (const int changes : {25, 100, 1000}) measure(figures, options, name, changes, large, small);
+  for (const int changes : {25, 100, 1000}) {
+    const std::string which = fmt::format("{}_{}", name, changes);
+    if (!measure(figures, options, which, changes, large, small)) return false;
+  }
   return is_right(large) && is_right(small);
 }
 

@@ -77,14 +77,20 @@ class TestingBank {
     batch_ = builder.batch();
   }
 
-  // Applies and commits what prepare() made.
-  void apply() {
-    check(engine_->apply(batch_));
+  // Applies and commits what prepare() made. After an error the bank is of no more use.
+  Status apply() {
+    TRY(engine_->apply(batch_));
     next_ = batch_.to;
+    return {};
   }
 
   // How many entries there must be now.
   std::size_t rows() const { return live_.size(); }
+  static void check(const Status& status) {
+    if (status.ok()) return;
+    fmt::print(stderr, "{}\n", status.error().text());
+    std::abort();
+  }
   // An integer out of a SELECT, as a reader sees it.
   std::int64_t ask(const std::string& select) {
     auto reader = engine_->reader(Milliseconds(1000)).value();
@@ -96,12 +102,6 @@ class TestingBank {
   static constexpr std::uint32_t kAccounts = 10'000;
   static constexpr std::uint32_t kFillRows = 50'000;  // in one batch
   static constexpr model::Timestamp kTime{1'767'225'600'000'000};
-
-  static void check(const Status& status) {
-    if (status.ok()) return;
-    fmt::print(stderr, "{}\n", status.error().text());
-    std::abort();
-  }
 
   static TablePtr table(std::uint32_t oid, const char* name, std::vector<model::Column> columns) {
     model::Table made{.id = model::Oid{oid}, .schema = "public", .name = name};
