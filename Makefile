@@ -46,7 +46,7 @@ format:
 
 bench: build
 	@tools/setup.sh test
-	@python3 bench/run.py $(if $(ONLY),--only $(ONLY))
+	@python3 bench/run.py --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
 
 demo: build
 	@tools/setup.sh test
