@@ -29,6 +29,9 @@ std::string mirror_name(const model::Table& table) {
   return mirror_schema(table) + "." + quote_identifier(table.name);
 }
 
+// Temporary tables, filled and emptied in every batch, grow for so many batches.
+constexpr std::uint64_t kTemporaryCheckpointCommits = 64;
+
 // A known table: with a writer and a public Mirror when it is mirrored.
 struct KnownTable {
   StoredTable stored;
@@ -100,6 +103,7 @@ class DuckEngine : public Engine {
   std::unique_ptr<Activity> activity_;
   std::map<std::uint32_t, KnownTable> tables_;  // by OID
   State state_;                                 // with what the open transaction has applied
+  std::uint64_t commits_ = 0;
   bool in_transaction_ = false;
   bool tables_changed_ = false;  // in the open transaction
 
@@ -234,6 +238,11 @@ Status DuckEngine::commit(const Body& body) {
 }
 
 Status DuckEngine::checkpoint_when_due() {
+  // The room of rows that were deleted from temporary tables is given back only so.
+  if (++commits_ % kTemporaryCheckpointCommits == 0) {
+    const Status cleared = connection_->execute("CHECKPOINT temp");
+    if (!cleared.ok()) logger_.warning("engine: no room is given back: {}", cleared.error().text());
+  }
   if (database_->wal_bytes() < options_.checkpoint_bytes) return {};
   const Status done = database_->checkpoint(*connection_);
   if (!done.ok()) logger_.warning("engine: no checkpoint now: {}", done.error().text());
