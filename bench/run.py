@@ -62,7 +62,7 @@ def machine():
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(int(kibibytes) / 2**20, 1) if kibibytes.isdigit() else "unknown",
         "system": first_match(r'^PRETTY_NAME="?([^"\n]*)', "/etc/os-release"),
-        "kernel": platform.release(),
+        "kernel": platform.release().split("-")[0],
     }
 
 
