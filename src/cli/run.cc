@@ -1,5 +1,6 @@
 #include "cli/run.h"
 
+#include <fmt/core.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -153,6 +154,25 @@ std::string severity_text(postgres::Severity severity) {
   return "error";
 }
 
+// The pipeline that the configuration describes runs at this moment: its data folder is locked.
+bool is_running(const config::Config& config) {
+  io::RealFs fs;
+  const std::string path = config.data + "/lock";
+  if (!fs.exists(path)) return false;
+  const auto lock = fs.lock(path);
+  return !lock.ok() && lock.error().code == Code::kCheckFailed;
+}
+
+// A slot that our own pipeline holds is as it should be.
+void accept_own_use(std::vector<postgres::Finding>& findings, const config::Config& config) {
+  for (postgres::Finding& finding : findings) {
+    if (finding.code != "slot_in_use" || !is_running(config)) continue;
+    finding.severity = postgres::Severity::kNote;
+    finding.detail += fmt::format(": the pipeline of data folder '{}', which runs", config.data);
+    finding.fix.clear();
+  }
+}
+
 }  // namespace
 
 int run(const config::Config& config, const RunOptions& options, Output& output) {
@@ -180,8 +200,9 @@ int run(const config::Config& config, const RunOptions& options, Output& output)
 int check(const config::Config& config, Output& output) {
   auto connection = connect(config);
   if (!connection.ok()) return output.fail(connection.error());
-  const auto findings = postgres::preflight(*connection, source_options(config));
+  auto findings = postgres::preflight(*connection, source_options(config));
   if (!findings.ok()) return output.fail(findings.error());
+  accept_own_use(*findings, config);
 
   bool stops = false;
   nlohmann::ordered_json list = nlohmann::ordered_json::array();

@@ -108,6 +108,14 @@ std::int64_t number(const std::optional<std::string>& text) {
   return text ? std::strtoll(text->c_str(), nullptr, 10) : 0;
 }
 
+// Of the primary key, or of the index that stands for it. Under REPLICA IDENTITY FULL PostgreSQL
+// marks every column, which names no key.
+bool is_key_column(const model::Table& table, std::uint32_t column) {
+  const std::vector<std::uint32_t>& key = table.primary_key;
+  if (!key.empty()) return std::find(key.begin(), key.end(), column) != key.end();
+  return table.columns[column].in_key && table.replica_identity != model::ReplicaIdentity::kFull;
+}
+
 Error snapshot_in_progress() {
   return error(Code::kUnavailable, "the first snapshot is not complete yet", {},
                "Views and tables are shown once they are true; the status tells how far it is");
@@ -233,8 +241,9 @@ std::vector<TableInfo> PipelineBackend::tables() {
     TableInfo& info = by_name[table.qualified_name()];
     info.schema = table.schema;
     info.name = table.name;
-    for (const model::Column& column : table.columns)
-      info.columns.push_back({column.name, column.type_name, column.in_key});
+    for (std::uint32_t i = 0; i < table.columns.size(); ++i)
+      info.columns.push_back(
+          {table.columns[i].name, table.columns[i].type_name, is_key_column(table, i)});
   }
   const auto reader = this->reader();
   if (reader.ok()) {

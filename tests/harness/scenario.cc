@@ -6,15 +6,16 @@
 
 namespace pgweir::harness {
 
-Scenario::Scenario(const std::string& setup, const std::string& yaml)
+Scenario::Scenario(const std::string& setup, const std::string& yaml, const std::string& tables)
     : database_(shared_cluster().create_database()),
       slot_("slot_" + database_),
       publication_("pub_" + database_) {
   sql(setup);
   program_ = std::make_unique<Program>(
       scratch_.path(),
-      fmt::format("source: {{url: \"{}\", slot: {}, publication: {}}}\ndata: {}/data\n{}",
-                  shared_cluster().url(database_), slot_, publication_, scratch_.path(), yaml));
+      fmt::format(
+          "source: {{url: \"{}\", slot: {}, publication: {}, tables: {}}}\ndata: {}/data\n{}",
+          shared_cluster().url(database_), slot_, publication_, tables, scratch_.path(), yaml));
 }
 
 Scenario::~Scenario() {

@@ -16,7 +16,8 @@ namespace pgweir::harness {
 class Scenario {
  public:
   // Runs `setup` in a database of its own. `yaml` goes behind source and data.
-  Scenario(const std::string& setup, const std::string& yaml);
+  Scenario(const std::string& setup, const std::string& yaml,
+           const std::string& tables = "[public.*]");
   ~Scenario();
 
   Program& program() { return *program_; }
