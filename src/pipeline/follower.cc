@@ -85,9 +85,10 @@ Status Follower::follow() {
       if (!stopping_) set_state(FollowerState::kFollowing);
     } else {
       TRY(take(event));
-      // Catching up while more than one batch is there; at the tip a batch is what just came.
-      const bool at_tip = event.position >= log_.durable_position();
-      set_state(at_tip ? FollowerState::kFollowing : FollowerState::kCatchingUp);
+      // A batch that is full left more behind it.
+      const bool full =
+          event.batch && event.batch->changes.size() >= options_.reader.batch_rows_max;
+      set_state(full ? FollowerState::kCatchingUp : FollowerState::kFollowing);
     }
     if (clock_.steady() - last_idle >= options_.idle_interval) {
       TRY(target_->idle());
