@@ -9,8 +9,8 @@ namespace pgweir {
 
 }  // namespace pgweir
 
-#define PGWEIR_ASSERT(condition, message)                                             \
-  do {                                                                                \
-    if (!(condition)) [[unlikely]]                                                    \
-      ::pgweir::assertion_failed(#condition, message, __FILE__, __LINE__);            \
+#define PGWEIR_ASSERT(condition, message)                                  \
+  do {                                                                     \
+    if (!(condition)) [[unlikely]]                                         \
+      ::pgweir::assertion_failed(#condition, message, __FILE__, __LINE__); \
   } while (false)

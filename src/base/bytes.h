@@ -27,9 +27,9 @@ class ByteReader {
     std::make_unsigned_t<T> value = 0;
     for (std::size_t i = 0; i < sizeof(T); ++i) {
       const std::size_t at = Order == std::endian::big ? i : sizeof(T) - 1 - i;
-      value = static_cast<std::make_unsigned_t<T>>(
-          (static_cast<std::uint64_t>(value) << 8) |
-          static_cast<unsigned char>(bytes_[offset_ + at]));
+      value =
+          static_cast<std::make_unsigned_t<T>>((static_cast<std::uint64_t>(value) << 8) |
+                                               static_cast<unsigned char>(bytes_[offset_ + at]));
     }
     offset_ += sizeof(T);
     return static_cast<T>(value);

@@ -50,7 +50,7 @@ inline Error error(Code code, std::string message, std::string detail = {}, std:
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : content_(std::move(value)) {}      // NOLINT: implicit on purpose
+  Result(T value) : content_(std::move(value)) {}          // NOLINT: implicit on purpose
   Result(Error failure) : content_(std::move(failure)) {}  // NOLINT: implicit on purpose
 
   bool ok() const { return std::holds_alternative<T>(content_); }
@@ -102,19 +102,19 @@ using Status = Result<void>;
 #define PGWEIR_CONCAT(a, b) PGWEIR_CONCAT_(a, b)
 
 // Returns the error of a Status or Result from the calling function.
-#define TRY(expression)                                         \
-  do {                                                          \
-    if (auto try_status = (expression); !try_status.ok()) {     \
-      return ::pgweir::Error(try_status.error());               \
-    }                                                           \
+#define TRY(expression)                                     \
+  do {                                                      \
+    if (auto try_status = (expression); !try_status.ok()) { \
+      return ::pgweir::Error(try_status.error());           \
+    }                                                       \
   } while (false)
 
 // TRY_ASSIGN(auto file, fs.open(path)): declares or assigns, or returns the error.
 #define TRY_ASSIGN(target, expression) \
   TRY_ASSIGN_(PGWEIR_CONCAT(try_result_, __LINE__), target, expression)
-#define TRY_ASSIGN_(name, target, expression)            \
-  auto name = (expression);                              \
-  if (!name.ok()) return ::pgweir::Error(name.error());  \
+#define TRY_ASSIGN_(name, target, expression)           \
+  auto name = (expression);                             \
+  if (!name.ok()) return ::pgweir::Error(name.error()); \
   target = std::move(name).value()
 
 }  // namespace pgweir

@@ -18,8 +18,8 @@ struct Unit {
 constexpr std::array kDurationUnits = {Unit{"ms", 1}, Unit{"s", 1000}, Unit{"m", 60'000},
                                        Unit{"h", 3'600'000}, Unit{"d", 86'400'000}};
 constexpr std::array kSizeUnits = {
-    Unit{"B", 1},       Unit{"KiB", kKiB},      Unit{"MiB", kMiB},
-    Unit{"GiB", kGiB},  Unit{"TiB", kTiB},      Unit{"KB", 1000},
+    Unit{"B", 1},         Unit{"KiB", kKiB},        Unit{"MiB", kMiB},
+    Unit{"GiB", kGiB},    Unit{"TiB", kTiB},        Unit{"KB", 1000},
     Unit{"MB", 1000'000}, Unit{"GB", 1000'000'000}, Unit{"TB", 1000'000'000'000}};
 
 template <typename Units>
@@ -35,7 +35,8 @@ Result<std::uint64_t> parse(std::string_view text, const Units& units, const cha
   for (const Unit& known : units) {
     if (unit != known.name) continue;
     // Also keeps the value inside a signed 64-bit count.
-    if (number > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) / known.factor)
+    if (number >
+        static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) / known.factor)
       return error(Code::kInvalid, fmt::format("'{}' is too large", text));
     return number * known.factor;
   }
@@ -48,7 +49,8 @@ Result<std::uint64_t> parse(std::string_view text, const Units& units, const cha
 }  // namespace
 
 Result<Milliseconds> parse_duration(std::string_view text) {
-  TRY_ASSIGN(const std::uint64_t count, parse(text, kDurationUnits, "duration", "500ms, 10s or 7d"));
+  TRY_ASSIGN(const std::uint64_t count,
+             parse(text, kDurationUnits, "duration", "500ms, 10s or 7d"));
   return Milliseconds(static_cast<std::int64_t>(count));
 }
 

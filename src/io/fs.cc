@@ -87,8 +87,8 @@ class RealReadableFile final : public ReadableFile {
     out.resize(size);
     std::size_t done = 0;
     while (done < size) {
-      const ssize_t got = ::pread(fd_.get(), out.data() + done, size - done,
-                                  static_cast<off_t>(offset + done));
+      const ssize_t got =
+          ::pread(fd_.get(), out.data() + done, size - done, static_cast<off_t>(offset + done));
       if (got < 0) {
         if (errno == EINTR) continue;
         return system_error("read", path_, errno);
@@ -157,7 +157,9 @@ Result<std::vector<std::string>> RealFs::list(const std::string& directory) {
   return names;
 }
 
-bool RealFs::exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+bool RealFs::exists(const std::string& path) {
+  return ::access(path.c_str(), F_OK) == 0;
+}
 
 Status RealFs::create_directories(const std::string& path) {
   std::error_code failure;

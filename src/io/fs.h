@@ -52,7 +52,8 @@ class Fs {
   virtual Result<std::vector<std::string>> list(const std::string& directory) = 0;  // names, sorted
   virtual bool exists(const std::string& path) = 0;
   virtual Status create_directories(const std::string& path) = 0;
-  virtual Status rename(const std::string& from, const std::string& to) = 0;  // replaces, atomically
+  virtual Status rename(const std::string& from,
+                        const std::string& to) = 0;  // replaces, atomically
   virtual Status remove(const std::string& path) = 0;
   virtual Status sync_directory(const std::string& path) = 0;
   virtual Result<std::uint64_t> free_bytes(const std::string& path) = 0;

@@ -53,7 +53,8 @@ Result<Process> Process::start(const ProcessOptions& options) {
   }
   for (const auto& [name, value] : options.environment) environment.push_back(name + "=" + value);
   std::vector<char*> argv, envp;
-  for (const auto& argument : options.arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  for (const auto& argument : options.arguments)
+    argv.push_back(const_cast<char*>(argument.c_str()));
   for (const auto& entry : environment) envp.push_back(const_cast<char*>(entry.c_str()));
   argv.push_back(nullptr);
   envp.push_back(nullptr);
@@ -129,8 +130,8 @@ Result<int> Process::wait(std::chrono::milliseconds timeout) {
   auto pause = std::chrono::milliseconds(1);
   while (!poll()) {
     if (std::chrono::steady_clock::now() >= deadline)
-      return error(Code::kTimeout, fmt::format("process {} still runs after {} ms", pid_,
-                                               timeout.count()));
+      return error(Code::kTimeout,
+                   fmt::format("process {} still runs after {} ms", pid_, timeout.count()));
     std::this_thread::sleep_for(pause);
     if (pause < std::chrono::milliseconds(20)) pause *= 2;
   }

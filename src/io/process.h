@@ -1,7 +1,8 @@
-// Child processes: for the demo's private PostgreSQL, the benchmarks' peers, and the tests' servers.
+// Child processes: for the demo's private PostgreSQL, the benchmarks' peers, and the tests'
+// servers.
 //
-// Life:    a Process that is destroyed while it runs is killed and waited for, so nothing stays behind.
-// Threads: one thread at a time.
+// Life:    a Process that is destroyed while it runs is killed and waited for, so nothing stays
+// behind. Threads: one thread at a time.
 #pragma once
 
 #include <sys/types.h>
@@ -17,7 +18,7 @@
 namespace pgweir::io {
 
 struct ProcessOptions {
-  std::vector<std::string> arguments;  // [0] is the program, looked up in PATH
+  std::vector<std::string> arguments;              // [0] is the program, looked up in PATH
   std::map<std::string, std::string> environment;  // added to ours
   std::string directory;                           // "" = ours
   std::string output;  // file for stdout and stderr together, appended; "" = ours

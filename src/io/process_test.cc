@@ -8,14 +8,16 @@ namespace pgweir::io {
 using namespace std::chrono_literals;
 
 TEST(Process, OutputAndExitCodeComeBack) {
-  const auto finished =
-      run({.arguments = {"sh", "-c", "echo $GREETING; exit 3"}, .environment = {{"GREETING", "hi"}}}, 5s);
+  const auto finished = run(
+      {.arguments = {"sh", "-c", "echo $GREETING; exit 3"}, .environment = {{"GREETING", "hi"}}},
+      5s);
   EXPECT_EQ(finished.value().exit_code, 3);
   EXPECT_EQ(finished.value().output, "hi\n");
 }
 
 TEST(Process, UnknownProgramIsNotFound) {
-  EXPECT_EQ(Process::start({.arguments = {"pgweir-no-such-program"}}).error().code, Code::kNotFound);
+  EXPECT_EQ(Process::start({.arguments = {"pgweir-no-such-program"}}).error().code,
+            Code::kNotFound);
 }
 
 TEST(Process, DestroyedProcessIsGone) {

@@ -1,7 +1,7 @@
 // Decoded changes as followers get them: immutable, shared, rows as slices into arenas.
 //
-// Place:   made by pipeline/feed from log frames, through postgres/pgoutput; read by engine and sinks.
-// Threads: immutable once shared (shared_ptr<const Batch>).
+// Place:   made by pipeline/feed from log frames, through postgres/pgoutput; read by engine and
+// sinks. Threads: immutable once shared (shared_ptr<const Batch>).
 #pragma once
 
 #include <cstdint>
@@ -15,9 +15,12 @@
 
 namespace pgweir::model {
 
-// Microseconds since 1970-01-01 UTC. (PostgreSQL's wire counts from 2000-01-01: converted on decode.)
+// Microseconds since 1970-01-01 UTC. (PostgreSQL's wire counts from 2000-01-01: converted on
+// decode.)
 enum class Timestamp : std::int64_t {};
-constexpr std::int64_t value(Timestamp time) { return static_cast<std::int64_t>(time); }
+constexpr std::int64_t value(Timestamp time) {
+  return static_cast<std::int64_t>(time);
+}
 
 enum class Xid : std::uint32_t {};
 
@@ -63,8 +66,8 @@ struct Transaction {
 
   Kind kind = Kind::kStream;
   Xid xid{};
-  Lsn commit_lsn{};       // of the commit record: the position's LSN
-  Lsn end_lsn{};          // behind the commit record; zero while `ends` is false
+  Lsn commit_lsn{};  // of the commit record: the position's LSN
+  Lsn end_lsn{};     // behind the commit record; zero while `ends` is false
   Timestamp commit_time{};
   std::uint32_t first_change = 0;  // range in Batch::changes
   std::uint32_t change_count = 0;

@@ -9,8 +9,7 @@ namespace {
 
 template <typename T>
 bool parse_number(std::string_view text, T& out, int base) {
-  const auto [end, failure] =
-      std::from_chars(text.data(), text.data() + text.size(), out, base);
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), out, base);
   return failure == std::errc{} && end == text.data() + text.size() && !text.empty();
 }
 

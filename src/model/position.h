@@ -13,7 +13,9 @@ namespace pgweir::model {
 // A place in PostgreSQL's write-ahead log. Zero is "none".
 enum class Lsn : std::uint64_t {};
 
-constexpr std::uint64_t value(Lsn lsn) { return static_cast<std::uint64_t>(lsn); }
+constexpr std::uint64_t value(Lsn lsn) {
+  return static_cast<std::uint64_t>(lsn);
+}
 
 // PostgreSQL's text, "16/B374D848".
 std::string to_string(Lsn lsn);

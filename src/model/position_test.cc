@@ -19,7 +19,8 @@ TEST(Position, OrderIsEpochThenLsnThenSequence) {
 }
 
 TEST(Position, GarbageIsRefused) {
-  for (const char* text : {"", "/", "0/", "g/1", "0/1/2", "0/123456789", "1:2", "1:0/1", "::", "1:0/1:x"})
+  for (const char* text :
+       {"", "/", "0/", "g/1", "0/1/2", "0/123456789", "1:2", "1:0/1", "::", "1:0/1:x"})
     EXPECT_FALSE(parse_position(text).ok()) << text;
   for (const char* text : {"", "/", "0/", "g/1", "0/1/2", "0/123456789", " 0/1"})
     EXPECT_FALSE(parse_lsn(text).ok()) << text;

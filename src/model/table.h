@@ -8,7 +8,9 @@
 namespace pgweir::model {
 
 enum class Oid : std::uint32_t {};
-constexpr std::uint32_t value(Oid oid) { return static_cast<std::uint32_t>(oid); }
+constexpr std::uint32_t value(Oid oid) {
+  return static_cast<std::uint32_t>(oid);
+}
 
 struct Column {
   std::string name;

@@ -46,8 +46,8 @@ class Pipeline {
   // Wakes wait_failed() and on_change callers.
   void on_failure(std::function<void()> callback) { capture_->on_failure(std::move(callback)); }
 
-  // True once the log has everything up to `lsn`, and every follower that lives has taken it: stop()
-  // then makes it durable in all of them.
+  // True once the log has everything up to `lsn`, and every follower that lives has taken it:
+  // stop() then makes it durable in all of them.
   bool reached(model::Lsn lsn) const;
 
   const config::Config& config() const { return options_.config; }

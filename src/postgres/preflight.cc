@@ -130,7 +130,8 @@ Status Checks::slot() {
          fmt::format(
              "the server removed WAL that it needed ({})",
              found->invalidation_reason.empty() ? "wal_status lost" : found->invalidation_reason),
-         "Raise max_slot_wal_keep_size, run `pgweir drop`, and start anew with an empty data folder");
+         "Raise max_slot_wal_keep_size, run `pgweir drop`, and start anew with an empty data "
+         "folder");
   }
   if (found->temporary) {
     fail("slot_temporary", fmt::format("slot '{}' is temporary", found->name), "",

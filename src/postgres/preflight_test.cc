@@ -227,10 +227,10 @@ TEST(Preflight, LostSlotIsADataIntegrityError) {
   const auto info = slot_info(*connection, "pgweir").value();
   ASSERT_TRUE(info->lost()) << info->wal_status;
   const auto findings = preflight(*connection, {.tables = {"public.a"}}).value();
-  EXPECT_EQ(
-      render(findings),
-      "error slot_lost: slot 'pgweir' is lost (the server removed WAL that it needed "
-      "(wal_removed)) -> Raise max_slot_wal_keep_size, run `pgweir drop`, and start anew with an empty data folder\n");
+  EXPECT_EQ(render(findings),
+            "error slot_lost: slot 'pgweir' is lost (the server removed WAL that it needed "
+            "(wal_removed)) -> Raise max_slot_wal_keep_size, run `pgweir drop`, and start anew "
+            "with an empty data folder\n");
   EXPECT_EQ(first_error(findings).error().code, Code::kCorruption);
   auto reader = Connection::open({.url = cluster.url(), .kind = ConnectionKind::kReplication});
   const auto stream = ReplicationStream::start(std::move(reader).value(),
