@@ -72,7 +72,8 @@ class Connection {
  public:
   // Connects and sets, whatever role, database and environment say: DateStyle ISO, IntervalStyle
   // postgres, extra_float_digits 3, bytea_output hex, TimeZone UTC, client_encoding UTF8, an empty
-  // search_path, lc_monetary C, no statement or idle timeouts, the lock timeout of the options.
+  // search_path, lc_monetary C, no JIT, no statement or idle timeouts, the lock timeout of the
+  // options.
   static Result<Connection> open(const ConnectionOptions& options);
   Connection(Connection&&) noexcept;
   Connection& operator=(Connection&&) noexcept;

@@ -56,6 +56,7 @@ constexpr SettingCase kSettings[] = {
     {"idle_session_timeout", "0"},
     {"lc_monetary", "C"},
     {"idle_in_transaction_session_timeout", "0"},
+    {"jit", "off"},
 };
 
 TEST(Connection, SessionSettingsHoldAgainstRoleAndDatabase) {
