@@ -79,11 +79,9 @@ take "$duckdb_package" libduckdb.so "$deps/libduckdb.so" "$duckdb_library_sha256
 take "$header_package" src/duckdb/src/include/duckdb.h "$deps/duckdb.h" "$header_sha256"
 
 # --- The dashboard's packages ----------------------------------------------------------------------
-# Not `npm ci`: it refuses a lock file that leaves out packages of other platforms. This one keeps to
-# the locked versions and checksums too.
 if [ -f web/package-lock.json ] && ! cmp -s web/package-lock.json web/node_modules/.pgweir-lock; then
   log=$(mktemp)
-  (cd web && npm install --no-save --no-audit --no-fund >"$log" 2>&1) ||
+  (cd web && npm ci --no-audit --no-fund >"$log" 2>&1) ||
     fail "cannot install the dashboard's npm packages; npm says:" "$(tail -n 15 "$log")"
   rm -f "$log"
   cp web/package-lock.json web/node_modules/.pgweir-lock

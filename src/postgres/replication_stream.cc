@@ -167,7 +167,7 @@ Status ReplicationStream::take(Gulp& gulp) {
     auto more = fill_buffer();
     // The connection is lost: again, what came before goes first.
     if (!more.ok() && !gulp.messages.empty()) return {};
-    TRY(more);
+    if (!more.ok()) return more.error();
     if (!*more) return {};
     ++counters_.reads;
     TRY(drain(gulp));

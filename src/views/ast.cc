@@ -8,7 +8,6 @@
 namespace pgweir::views {
 
 using duck::quote_identifier;
-using duck::quote_literal;
 
 std::string place_of(std::string_view sql, std::uint64_t offset) {
   if (offset > sql.size()) return "";

@@ -243,8 +243,8 @@ void ViewSet::arrange() {
   }
   for (auto& [name, need] : needs) {
     std::vector<engine::StoreColumn> columns = need.key;
-    const auto add = [&](const engine::StoreColumn& column) {
-      if (need.columns.contains(column.name) &&
+    const auto add = [&columns, &wanted = need](const engine::StoreColumn& column) {
+      if (wanted.columns.contains(column.name) &&
           std::find(columns.begin(), columns.end(), column) == columns.end())
         columns.push_back(column);
     };
