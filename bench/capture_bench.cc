@@ -158,16 +158,20 @@ class Backlog {
     // Keys are random UUIDs made from a counter, so that updates and deletes find them.
     cluster_.sql(
         "CREATE PROCEDURE fill(first bigint, transactions bigint) LANGUAGE plpgsql AS $$ "
-        "DECLARE n bigint; BEGIN FOR t IN first .. first + transactions - 1 LOOP n := t::bigint * 5; "
-        "INSERT INTO public.orders SELECT md5((n + i)::text)::uuid, 1 + (n + i) % 1000, ((n + i) * 7919 % "
+        "DECLARE n bigint; BEGIN FOR t IN first .. first + transactions - 1 LOOP n := t::bigint * "
+        "5; "
+        "INSERT INTO public.orders SELECT md5((n + i)::text)::uuid, 1 + (n + i) % 1000, ((n + i) * "
+        "7919 % "
         "100000) / 100.0, "
         "'new', 'a note of some length ' || n + i, '2026-01-01Z'::timestamptz + (n + i) * interval "
         "'20 ms' "
         "FROM generate_series(0, 4) i; "
-        "UPDATE public.orders SET status = 'paid', amount = amount + 1 WHERE id IN (SELECT md5(((n - 5000 "
+        "UPDATE public.orders SET status = 'paid', amount = amount + 1 WHERE id IN (SELECT md5(((n "
+        "- 5000 "
         "+ i * 1237) % (n + 5))::text)::uuid "
         "FROM generate_series(0, 3) i); "
-        "DELETE FROM public.orders WHERE id = md5((n - 20001)::text)::uuid; COMMIT; END LOOP; END $$;");
+        "DELETE FROM public.orders WHERE id = md5((n - 20001)::text)::uuid; COMMIT; END LOOP; END "
+        "$$;");
     const std::int64_t transactions = changes / 10;
     constexpr std::int64_t kWriters = 3;
     const std::int64_t share = transactions / kWriters + 1;
@@ -189,9 +193,11 @@ class Backlog {
     for (std::thread& writer : writers) writer.join();
     // What was really changed: the first updates and deletes find no rows yet.
     std::this_thread::sleep_for(2s);
-    rows_ = std::atoll(cluster_.sql("SELECT pg_stat_force_next_flush(); SELECT sum(n_tup_ins + n_tup_upd + "
-                                    "n_tup_del) FROM pg_stat_user_tables WHERE relname = 'orders'")
-                           .c_str());
+    rows_ =
+        std::atoll(cluster_
+                       .sql("SELECT pg_stat_force_next_flush(); SELECT sum(n_tup_ins + n_tup_upd + "
+                            "n_tup_del) FROM pg_stat_user_tables WHERE relname = 'orders'")
+                       .c_str());
   }
 
   const std::string directory_;

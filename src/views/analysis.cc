@@ -262,8 +262,8 @@ std::optional<std::vector<std::uint32_t>> columns_used(const std::vector<ViewDef
   std::vector<std::uint32_t> columns;
   for (std::uint32_t i = 0; i < table.columns.size(); ++i) {
     const bool in_key =
-        table.columns[i].in_key || std::find(table.primary_key.begin(), table.primary_key.end(),
-                                             i) != table.primary_key.end();
+        table.columns[i].in_key ||
+        std::find(table.primary_key.begin(), table.primary_key.end(), i) != table.primary_key.end();
     if (in_key || names.contains("*") || names.contains(lower(table.columns[i].name)))
       columns.push_back(i);
   }

@@ -35,7 +35,7 @@ struct TumbleCall {
 struct RelationRef {
   std::string schema;  // "" when not given
   std::string name;
-  std::string alias;   // "" when not given
+  std::string alias;  // "" when not given
   // The text to be replaced when names are resolved: [start, end).
   std::size_t start = 0;
   std::size_t end = 0;

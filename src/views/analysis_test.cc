@@ -1,4 +1,5 @@
-// What DuckDB's syntax tree tells of a view's SQL: what it reads, why it is refused, how it is kept.
+// What DuckDB's syntax tree tells of a view's SQL: what it reads, why it is refused, how it is
+// kept.
 #include "views/analysis.h"
 
 #include <gmock/gmock.h>
@@ -45,9 +46,9 @@ class AnalysisTest : public testing::Test {
     std::uint64_t offset = kNoOffset;
     const auto columns = parser_->describe(resolved.text(), &offset);
     if (!columns.ok())
-      return columns.error().message.substr(0, 40) + " at " + place_of(sql, resolved.original(offset));
-    const auto outcome =
-        make_plan(*parser_, functions_, view, relations, windows, columns.value());
+      return columns.error().message.substr(0, 40) + " at " +
+             place_of(sql, resolved.original(offset));
+    const auto outcome = make_plan(*parser_, functions_, view, relations, windows, columns.value());
     if (!outcome.ok()) return outcome.error().text();
     return outcome->plan ? "delta" : outcome->reason;
   }
@@ -65,9 +66,14 @@ class AnalysisTest : public testing::Test {
 
   std::unique_ptr<SqlParser> parser_ = SqlParser::create().value();
   const FunctionCatalog functions_ = FunctionCatalog::read(parser_->connection()).value();
-  const Relation t_ = relation("t", {{"id", "INTEGER"}, {"a", "INTEGER"}, {"b", "BIGINT"},
-                                     {"n", "DECIMAL(12,2)"}, {"s", "VARCHAR"}, {"d", "DOUBLE"},
-                                     {"made", "TIMESTAMP WITH TIME ZONE"}, {"day", "DATE"}});
+  const Relation t_ = relation("t", {{"id", "INTEGER"},
+                                     {"a", "INTEGER"},
+                                     {"b", "BIGINT"},
+                                     {"n", "DECIMAL(12,2)"},
+                                     {"s", "VARCHAR"},
+                                     {"d", "DOUBLE"},
+                                     {"made", "TIMESTAMP WITH TIME ZONE"},
+                                     {"day", "DATE"}});
   const Relation u_ = relation("u", {{"id", "INTEGER"}, {"a", "INTEGER"}, {"v", "VARCHAR"}});
 
   void SetUp() override {
@@ -107,19 +113,21 @@ TEST_F(AnalysisTest, RefusesWhatIsNoViewWithItsPlace) {
       {"SELECT a FROM t WHERE made > now()", "now" + kVolatile + "1:30"},
       {"SELECT nextval('s')", "nextval" + kVolatile + "1:8"},
       {"SELECT current_setting('x')", "current_setting" + kVolatile + "1:8"},
-      {"SELECT current_date", "current_date changes by itself, so a view cannot be kept up to date "
-                              "with it at 1:8"},
+      {"SELECT current_date",
+       "current_date changes by itself, so a view cannot be kept up to date "
+       "with it at 1:8"},
       {"SELECT a FROM t\n  WHERE made < CURRENT_TIMESTAMP",
        "current_timestamp changes by itself, so a view cannot be kept up to date with it at 2:16"},
       {"SELECT age(made) FROM t",
        "age() of one time counts from today, so a view cannot be kept up to date with it at 1:8"},
-      {"SELECT * FROM read_csv('/etc/passwd')", "read_csv() reads files, which a view may not at 1:15"},
+      {"SELECT * FROM read_csv('/etc/passwd')",
+       "read_csv() reads files, which a view may not at 1:15"},
       {"SELECT * FROM glob('*')", "glob() reads files, which a view may not at 1:15"},
       {"SELECT * FROM duckdb_tables()", "duckdb_tables() cannot stand in a view's FROM at 1:15"},
-      {"SELECT * FROM t USING SAMPLE 10%", "a sample is not the same twice, so a view cannot take one"},
+      {"SELECT * FROM t USING SAMPLE 10%",
+       "a sample is not the same twice, so a view cannot take one"},
       {"SELECT $1", "a view has no parameters"},
-      {"SELECT * FROM a.b.c",
-       "a view reads tables as schema.table, not \"a.b.c\" at 1:15"},
+      {"SELECT * FROM a.b.c", "a view reads tables as schema.table, not \"a.b.c\" at 1:15"},
       {"SELECT * FROM tumble(t)", "tumble takes (table, time column, INTERVAL ...) at 1:15"},
       {"SELECT * FROM tumble(t, made, a)", "the window's length must be a constant at 1:31"},
   };
@@ -155,8 +163,10 @@ TEST_F(AnalysisTest, ChoosesTheStrategyAndSaysWhy) {
       {"SELECT a FROM t QUALIFY row_number() OVER () = 1", "QUALIFY"},
       {"SELECT max(a) FROM t", "max() is not a total to which rows can be added and taken from"},
       {"SELECT count(DISTINCT a) FROM t", "count(DISTINCT ...)"},
-      {"SELECT sum(d) FROM t", "sum() over DOUBLE, from which a value cannot be taken back exactly"},
-      {"SELECT avg(d) FROM t", "avg() over DOUBLE, from which a value cannot be taken back exactly"},
+      {"SELECT sum(d) FROM t",
+       "sum() over DOUBLE, from which a value cannot be taken back exactly"},
+      {"SELECT avg(d) FROM t",
+       "avg() over DOUBLE, from which a value cannot be taken back exactly"},
       {"SELECT a, count(*) FROM t GROUP BY ROLLUP (a)", "several grouping sets"},
       {"SELECT * FROM t LEFT JOIN u ON t.a = u.id", "LEFT join at 1:17"},
       {"SELECT 1 FROM t NATURAL JOIN u", "NATURAL join at 1:17"},
@@ -164,7 +174,8 @@ TEST_F(AnalysisTest, ChoosesTheStrategyAndSaysWhy) {
       {"SELECT 1 FROM t JOIN u ON t.a + 1 = u.id",
        "a join without an equality of plain columns of one type"},
       {"SELECT 1 FROM t x JOIN t y ON x.a = y.id", "a join with itself"},
-      {"SELECT 1 FROM t JOIN u ON t.a = u.id JOIN u AS z ON true", "a join of more than two relations"},
+      {"SELECT 1 FROM t JOIN u ON t.a = u.id JOIN u AS z ON true",
+       "a join of more than two relations"},
       {"SELECT x FROM t AS r(x)", "renamed columns in FROM"},
       {"SELECT i FROM range(3) AS r(i)", "renamed columns in FROM"},
       {"SELECT 1", "nothing in FROM"},
@@ -179,19 +190,26 @@ TEST_F(AnalysisTest, ChoosesTheStrategyAndSaysWhy) {
       {"SELECT sum(s) FROM t", "No function matches the given name and a at 1:8"},
       {"SELECT 1 FROM tumble(t, mad, INTERVAL 1 HOUR)",
        "public.t has no column \"mad\" at 1:25. did you mean \"made\"?"},
-      {"SELECT 1 FROM tumble(t, a, INTERVAL 1 HOUR)", "tumble() needs a time, but a at 1:25 is INTEGER"},
+      {"SELECT 1 FROM tumble(t, a, INTERVAL 1 HOUR)",
+       "tumble() needs a time, but a at 1:25 is INTEGER"},
       {"SELECT 1 FROM tumble(t, made, INTERVAL '1 month 1 day')",
-       "the length of a window must be a positive INTERVAL, either of months or of days and shorter, at 1:40"},
+       "the length of a window must be a positive INTERVAL, either of months or of days and "
+       "shorter, at 1:40"},
       {"SELECT 1 FROM tumble(t, made, INTERVAL (-1) HOUR)",
-       "the length of a window must be a positive INTERVAL, either of months or of days and shorter, at 1:41"},
+       "the length of a window must be a positive INTERVAL, either of months or of days and "
+       "shorter, at 1:41"},
   };
   for (const auto& [sql, expected] : cases) EXPECT_EQ(kept(sql), expected) << sql;
 }
 
 TEST_F(AnalysisTest, NamesMeanOneRelationOrAreRefused) {
-  const std::vector<Named> known = {{"public", "orders"}, {"archive", "orders"}, {"public", "items"},
-                                    {"", "totals"}, {"", "items"}};
-  const auto meaning = [&](const std::string& schema, const std::string& name, const std::string& reader) {
+  const std::vector<Named> known = {{"public", "orders"},
+                                    {"archive", "orders"},
+                                    {"public", "items"},
+                                    {"", "totals"},
+                                    {"", "items"}};
+  const auto meaning = [&](const std::string& schema, const std::string& name,
+                           const std::string& reader) {
     const auto named = resolve({.schema = schema, .name = name}, reader, "SELECT", known);
     return named.ok() ? (named->schema.empty() ? "view " : "table ") + named->text()
                       : named.error().text();
@@ -199,10 +217,12 @@ TEST_F(AnalysisTest, NamesMeanOneRelationOrAreRefused) {
   EXPECT_EQ(meaning("archive", "ORDERS", "v"), "table archive.orders");
   EXPECT_EQ(meaning("", "totals", "v"), "view totals");
   EXPECT_EQ(meaning("main", "totals", "v"), "view totals");
-  EXPECT_EQ(meaning("", "orders", "v"), "\"orders\" at 1:1 is ambiguous (it could be public.orders, "
-                                        "archive.orders). write the schema before the name");
-  EXPECT_EQ(meaning("", "items", "v"), "\"items\" at 1:1 is ambiguous (it could be public.items, "
-                                       "items). write the schema before the name");
+  EXPECT_EQ(meaning("", "orders", "v"),
+            "\"orders\" at 1:1 is ambiguous (it could be public.orders, "
+            "archive.orders). write the schema before the name");
+  EXPECT_EQ(meaning("", "items", "v"),
+            "\"items\" at 1:1 is ambiguous (it could be public.items, "
+            "items). write the schema before the name");
   // In the view itself its own name is the table.
   EXPECT_EQ(meaning("", "items", "items"), "table public.items");
   EXPECT_EQ(meaning("", "total", "v"),

@@ -22,7 +22,8 @@ Arrangement::Arrangement(const Relation& relation, std::vector<engine::StoreColu
 }
 
 std::vector<engine::StoreColumn> Arrangement::key() const {
-  return {spec_.columns.begin(), spec_.columns.begin() + static_cast<std::ptrdiff_t>(spec_.key.size())};
+  return {spec_.columns.begin(),
+          spec_.columns.begin() + static_cast<std::ptrdiff_t>(spec_.key.size())};
 }
 
 std::string Arrangement::name_of(const std::string& relation,
@@ -49,9 +50,9 @@ Status Arrangement::setup(duck::Connection& connection, bool keep) {
 }
 
 Status Arrangement::changed(duck::Connection& connection) {
-  const std::string source = fmt::format("SELECT {}, {} AS pgweir_w FROM {}",
-                                         name_list(spec_.columns), engine::kWeightColumn,
-                                         relation_.delta);
+  const std::string source =
+      fmt::format("SELECT {}, {} AS pgweir_w FROM {}", name_list(spec_.columns),
+                  engine::kWeightColumn, relation_.delta);
   const std::string sql = fmt::format("INSERT INTO {} {}", delta_.name(),
                                       consolidated(source, spec_.columns, key(), !spec_.distinct));
   if (fill_delta_.sql() != sql) fill_delta_ = PreparedSql(sql);

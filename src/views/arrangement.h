@@ -25,7 +25,8 @@ class Arrangement {
   const Relation& relation() const { return relation_; }
   std::vector<engine::StoreColumn> key() const;
   // "public.orders by customer_id", for people.
-  static std::string name_of(const std::string& relation, const std::vector<engine::StoreColumn>& key);
+  static std::string name_of(const std::string& relation,
+                             const std::vector<engine::StoreColumn>& key);
   std::string name() const { return name_of(relation_.name, key()); }
   const std::string& store_name() const { return spec_.name; }
   // Everything that its rows depend on, as text.

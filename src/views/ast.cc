@@ -40,7 +40,9 @@ std::uint64_t offset_of(const Json& node) {
   return offset.is_number_unsigned() ? offset.get<std::uint64_t>() : kNoOffset;
 }
 
-bool is_class(const Json& node, const char* name) { return text_of(node, "class") == name; }
+bool is_class(const Json& node, const char* name) {
+  return text_of(node, "class") == name;
+}
 
 std::vector<std::string> names_of(const Json& column_ref) {
   std::vector<std::string> names;
@@ -85,29 +87,26 @@ namespace {
 
 // A SELECT of one expression, as the deserializer wants it.
 Json select_of(const Json& expression) {
-  const Json node = {{"type", "SELECT_NODE"},
-                     {"modifiers", Json::array()},
-                     {"cte_map", {{"map", Json::array()}}},
-                     {"select_list", Json::array({expression})},
-                     {"from_table",
-                      {{"type", "EMPTY"},
-                       {"alias", ""},
-                       {"sample", nullptr},
-                       {"query_location", kNoOffset}}},
-                     {"where_clause", nullptr},
-                     {"group_expressions", Json::array()},
-                     {"group_sets", Json::array()},
-                     {"aggregate_handling", "STANDARD_HANDLING"},
-                     {"having", nullptr},
-                     {"sample", nullptr},
-                     {"qualify", nullptr}};
+  const Json node = {
+      {"type", "SELECT_NODE"},
+      {"modifiers", Json::array()},
+      {"cte_map", {{"map", Json::array()}}},
+      {"select_list", Json::array({expression})},
+      {"from_table",
+       {{"type", "EMPTY"}, {"alias", ""}, {"sample", nullptr}, {"query_location", kNoOffset}}},
+      {"where_clause", nullptr},
+      {"group_expressions", Json::array()},
+      {"group_sets", Json::array()},
+      {"aggregate_handling", "STANDARD_HANDLING"},
+      {"having", nullptr},
+      {"sample", nullptr},
+      {"qualify", nullptr}};
   return node;
 }
 
 Json statement_of(const Json& node) {
   return {{"error", false},
-          {"statements",
-           Json::array({{{"node", node}, {"named_param_map", Json::array()}}})}};
+          {"statements", Json::array({{{"node", node}, {"named_param_map", Json::array()}}})}};
 }
 
 std::string type_text(const std::string& type) {
@@ -119,17 +118,18 @@ std::string type_text(const std::string& type) {
 Result<std::unique_ptr<SqlParser>> SqlParser::create() {
   const std::string version = duck::library_version();
   if (!version.starts_with("v1.5.")) {
-    return error(Code::kUnsupported, "views need DuckDB 1.5, this library is " + version,
-                 "the analysis reads DuckDB's own syntax tree, which differs between minor versions",
-                 "use the libduckdb.so that the build brings");
+    return error(
+        Code::kUnsupported, "views need DuckDB 1.5, this library is " + version,
+        "the analysis reads DuckDB's own syntax tree, which differs between minor versions",
+        "use the libduckdb.so that the build brings");
   }
   TRY_ASSIGN(auto database,
              duck::Database::open("", {{"threads", "1"}, {"enable_external_access", "false"}}));
   TRY_ASSIGN(auto connection, database->connect());
   TRY(connection->execute("SET TimeZone = 'UTC'; SET errors_as_json = true"));
   std::unique_ptr<SqlParser> parser(new SqlParser(std::move(database), std::move(connection)));
-  TRY_ASSIGN(parser->serialize_,
-             parser->connection_->prepare("SELECT CAST(json_serialize_sql($1::VARCHAR) AS VARCHAR)"));
+  TRY_ASSIGN(parser->serialize_, parser->connection_->prepare(
+                                     "SELECT CAST(json_serialize_sql($1::VARCHAR) AS VARCHAR)"));
   TRY_ASSIGN(parser->deserialize_,
              parser->connection_->prepare("SELECT json_deserialize_sql($1::JSON)"));
   return parser;
@@ -200,8 +200,8 @@ Status SqlParser::declare(const std::string& schema, const std::string& name,
 }
 
 Status SqlParser::forget(const std::string& schema, const std::string& name) {
-  return connection_->execute(fmt::format("DROP VIEW IF EXISTS {}.{}", quote_identifier(schema),
-                                          quote_identifier(name)));
+  return connection_->execute(
+      fmt::format("DROP VIEW IF EXISTS {}.{}", quote_identifier(schema), quote_identifier(name)));
 }
 
 Result<std::vector<engine::StoreColumn>> SqlParser::describe(const std::string& select,
@@ -222,8 +222,8 @@ Result<std::vector<engine::StoreColumn>> SqlParser::describe(const std::string& 
     return failure;
   }
   TRY_ASSIGN(const duck::TextRows rows,
-             connection_->query_texts(fmt::format(
-                 "SELECT column_name, column_type FROM (DESCRIBE {}\n)", select)));
+             connection_->query_texts(
+                 fmt::format("SELECT column_name, column_type FROM (DESCRIBE {}\n)", select)));
   std::vector<engine::StoreColumn> columns;
   for (const auto& row : rows.rows)
     columns.push_back({row[0].value_or(""), type_text(row[1].value_or(""))});

@@ -1,8 +1,8 @@
 // DuckDB's own parser and binder, used to look into a view's SQL without running it.
 //
 // Place:   the only user of json_serialize_sql. Works on a private database in memory, in which the
-//          relations that views may read are declared without rows; so a view can be analysed before
-//          an engine is open, and a bad one cannot touch it.
+//          relations that views may read are declared without rows; so a view can be analysed
+//          before an engine is open, and a bad one cannot touch it.
 // Threads: one at a time.
 #pragma once
 

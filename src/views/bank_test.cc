@@ -14,8 +14,9 @@ class BankTest : public ViewFixture {
     open({accounts_, entries_},
          {{"balance", "SELECT account_id, sum(amount) AS balance FROM entries GROUP BY 1"},
           {"total", "SELECT sum(balance) AS total FROM balance"},
-          {"by_region", "SELECT region, sum(balance) AS balance FROM balance "
-                        "JOIN accounts ON account_id = accounts.id GROUP BY region"},
+          {"by_region",
+           "SELECT region, sum(balance) AS balance FROM balance "
+           "JOIN accounts ON account_id = accounts.id GROUP BY region"},
           {"overall", "SELECT sum(balance) AS total FROM by_region"}});
     for (const char* view : {"balance", "total", "by_region", "overall"})
       EXPECT_EQ(views_->view(view).value().strategy, "delta");
@@ -30,8 +31,8 @@ class BankTest : public ViewFixture {
     next_number_ += 2;
     for (int side = 0; side < 2; ++side) {
       const std::string id = std::to_string(number + side);
-      builder().insert(entries_, {id, std::to_string(up_to(kAccounts - 1)),
-                                  (side == 0 ? "" : "-") + cents});
+      builder().insert(entries_,
+                       {id, std::to_string(up_to(kAccounts - 1)), (side == 0 ? "" : "-") + cents});
     }
     transfers_.push_back(number);
   }
@@ -54,9 +55,10 @@ class BankTest : public ViewFixture {
   std::mt19937 random_{harness::test_seed()};
   const TablePtr accounts_ =
       make_table(1, "accounts", {engine::int_column("id", true), engine::text_column("region")});
-  const TablePtr entries_ = make_table(
-      2, "entries", {engine::int_column("id", true), engine::int_column("account_id"),
-                     engine::typed_column("amount", 1700, ((12 << 16) | 2) + 4)});
+  const TablePtr entries_ =
+      make_table(2, "entries",
+                 {engine::int_column("id", true), engine::int_column("account_id"),
+                  engine::typed_column("amount", 1700, ((12 << 16) | 2) + 4)});
   std::vector<int> transfers_;
   int next_number_ = 1;
 };

@@ -23,8 +23,10 @@ std::string change_of(const PlanInput& input) {
   std::string columns;
   for (const std::string& column : input.used) columns += quote_identifier(column) + ", ";
   return fmt::format(
-      "(SELECT * FROM (SELECT {0}CAST(sum({1}) AS BIGINT) AS pgweir_w FROM {2}{3}) WHERE pgweir_w <> 0)",
-      columns, engine::kWeightColumn, input.relation->delta, columns.empty() ? "" : " GROUP BY ALL");
+      "(SELECT * FROM (SELECT {0}CAST(sum({1}) AS BIGINT) AS pgweir_w FROM {2}{3}) WHERE pgweir_w "
+      "<> 0)",
+      columns, engine::kWeightColumn, input.relation->delta,
+      columns.empty() ? "" : " GROUP BY ALL");
 }
 
 std::string all_conditions(const Plan& plan) {
@@ -38,8 +40,8 @@ std::string all_conditions(const Plan& plan) {
 std::string conditions_beside_hash(const Plan& plan) {
   std::string out;
   for (const std::string& condition : plan.conditions) {
-    const bool both = condition.find("i0.") != std::string::npos &&
-                      condition.find("i1.") != std::string::npos;
+    const bool both =
+        condition.find("i0.") != std::string::npos && condition.find("i1.") != std::string::npos;
     out += fmt::format("{}({})", out.empty() ? "" : " AND ",
                        both ? engine::beside_hash(condition) : condition);
   }
@@ -119,7 +121,9 @@ Lookups lookups_of(const Plan& plan) {
   return lookups;
 }
 
-std::string state_name(const std::string& view) { return "view " + view; }
+std::string state_name(const std::string& view) {
+  return "view " + view;
+}
 
 std::unique_ptr<ViewStrategy> make_strategy(StrategyInput input) {
   if (!input.plan) return make_recompute_strategy(std::move(input));

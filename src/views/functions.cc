@@ -8,20 +8,37 @@ namespace {
 // Their answer depends on the session, the settings or the moment, which DuckDB's catalog does not
 // say of macros and of some functions.
 const std::set<std::string>& session_functions() {
-  static const std::set<std::string> kNames = {
-      "ago",           "current_catalog",  "current_role",     "current_setting",
-      "current_user",  "get_block_size",   "getenv",           "getvariable",
-      "inet_client_addr", "inet_client_port", "inet_server_addr", "inet_server_port",
-      "pg_conf_load_time", "pg_my_temp_schema", "pg_postmaster_start_time", "pg_sleep",
-      "session_user",  "user",             "current_localtime", "current_localtimestamp",
-      "icu_calendar_names", "query", "query_table"};
+  static const std::set<std::string> kNames = {"ago",
+                                               "current_catalog",
+                                               "current_role",
+                                               "current_setting",
+                                               "current_user",
+                                               "get_block_size",
+                                               "getenv",
+                                               "getvariable",
+                                               "inet_client_addr",
+                                               "inet_client_port",
+                                               "inet_server_addr",
+                                               "inet_server_port",
+                                               "pg_conf_load_time",
+                                               "pg_my_temp_schema",
+                                               "pg_postmaster_start_time",
+                                               "pg_sleep",
+                                               "session_user",
+                                               "user",
+                                               "current_localtime",
+                                               "current_localtimestamp",
+                                               "icu_calendar_names",
+                                               "query",
+                                               "query_table"};
   return kNames;
 }
 
 // Written without parentheses these are columns to the parser.
 const std::set<std::string>& time_words() {
-  static const std::set<std::string> kNames = {"current_date", "current_time",   "current_timestamp",
-                                               "localtime",    "localtimestamp", "get_current_time"};
+  static const std::set<std::string> kNames = {"current_date",      "current_time",
+                                               "current_timestamp", "localtime",
+                                               "localtimestamp",    "get_current_time"};
   return kNames;
 }
 

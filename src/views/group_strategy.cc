@@ -26,8 +26,8 @@ class GroupStrategy : public ViewStrategy {
     relation_.columns = input_.columns;
     for (std::size_t i = 0; i < plan_.groups.size(); ++i) relation_.key.push_back(shown_group(i));
     relation_.rows = "main." + quote_identifier(input_.view);
-    relation_.content = fmt::format("{}.{}", engine::kInternalSchema,
-                                    quote_identifier("view " + input_.view));
+    relation_.content =
+        fmt::format("{}.{}", engine::kInternalSchema, quote_identifier("view " + input_.view));
     relation_.delta = fmt::format("temp.main.pgweir_out_{}", input_.id);
   }
 
@@ -59,9 +59,9 @@ class GroupStrategy : public ViewStrategy {
     const std::string& delta = plan_.inputs[input].relation->delta;
     if (statement.sql().empty() || delta_names_[input] != delta) {
       delta_names_[input] = delta;
-      statement = PreparedSql(
-          fmt::format("INSERT INTO {} {}", parts_table_.name(),
-                      totals("sum(({}) * pgweir_w)", delta_from(plan_, input_.lookups, input), false)));
+      statement = PreparedSql(fmt::format(
+          "INSERT INTO {} {}", parts_table_.name(),
+          totals("sum(({}) * pgweir_w)", delta_from(plan_, input_.lookups, input), false)));
     }
     TRY_ASSIGN(const std::uint64_t rows, statement.run(connection));
     if (rows > 0) ++parts_;
@@ -152,7 +152,8 @@ class GroupStrategy : public ViewStrategy {
     for (const Partial& partial : plan_.partials) {
       sums += fmt::format(", CAST(sum({0}) AS {1}) AS {0}", partial.column, partial.type);
       changed += fmt::format("{}sum({}) <> 0", changed.empty() ? "" : " OR ", partial.column);
-      news += fmt::format(", CAST(c.{0} + coalesce(o.{0}, 0) AS {1})", partial.column, partial.type);
+      news +=
+          fmt::format(", CAST(c.{0} + coalesce(o.{0}, 0) AS {1})", partial.column, partial.type);
     }
     sum_up_ = PreparedSql(fmt::format(
         "INSERT INTO {} SELECT {}{}, {}, 1 FROM {} GROUP BY {} HAVING {}", change_.name(), groups,
@@ -162,7 +163,8 @@ class GroupStrategy : public ViewStrategy {
         "INSERT INTO {} SELECT {}, s.{}, -1 FROM {} AS s JOIN (SELECT * FROM {} WHERE {} > 0) AS c "
         "ON {}{}",
         delta_.name(), name_list(spec_.columns, "s."), engine::kHashColumn, store_->content_name(),
-        change_.name(), engine::kWeightColumn, fmt::format(fmt::runtime(same_hash), "s"), and_same(plan_.groups, "s", "c")));
+        change_.name(), engine::kWeightColumn, fmt::format(fmt::runtime(same_hash), "s"),
+        and_same(plan_.groups, "s", "c")));
     const std::string rows = fmt::format("c.{0} + coalesce(o.{0}, 0)", plan_.partials[0].column);
     const std::string kept = fmt::format(
         "CASE WHEN {0} < 0 THEN error({1}) IS NULL ELSE {2} END", rows,

@@ -25,8 +25,8 @@ struct SumType {
 };
 
 SumType sum_type(const std::string& type) {
-  if (is_one_of(type, {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER",
-                       "BOOLEAN"}))
+  if (is_one_of(type,
+                {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "BOOLEAN"}))
     return {"BIGINT", "HUGEINT"};
   if (is_one_of(type, {"BIGINT", "UBIGINT", "HUGEINT"})) return {"HUGEINT", "HUGEINT"};
   if (type.starts_with("DECIMAL(")) {
@@ -105,7 +105,8 @@ class Planner {
   bool shape() {
     const Json& node = view_.node;
     const std::string type = text_of(node, "type");
-    if (type == "SET_OPERATION_NODE") return no(text_of(node, "setop_type") + " of several SELECTs");
+    if (type == "SET_OPERATION_NODE")
+      return no(text_of(node, "setop_type") + " of several SELECTs");
     if (type != "SELECT_NODE") return no("not a plain SELECT");
     if (!child(child(node, "cte_map"), "map").empty()) return no("a WITH query");
     for (const Json& modifier : child(node, "modifiers")) {
@@ -224,7 +225,8 @@ class Planner {
       return no("the window function " + text_of(node, "function_name") + "()", offset_of(node));
     if (is_class(node, "LAMBDA")) return no("a lambda", offset_of(node));
     if (is_class(node, "STAR")) return no("a star expression", offset_of(node));
-    if (is_class(node, "POSITIONAL_REFERENCE")) return no("a positional reference", offset_of(node));
+    if (is_class(node, "POSITIONAL_REFERENCE"))
+      return no("a positional reference", offset_of(node));
     if (is_class(node, "COLUMN_REF")) return canonicalise_column(node, depth);
     for (auto& [key, below] : node.items())
       if (!canonicalise(below, depth)) return false;
@@ -531,7 +533,8 @@ class Planner {
     bool ambiguous = false;
     walk(expression, [&](const Json& node) {
       const auto names = names_of(node);
-      ambiguous = ambiguous || (names.size() == 1 && find(names) && select_alias(names[0]) != nullptr);
+      ambiguous =
+          ambiguous || (names.size() == 1 && find(names) && select_alias(names[0]) != nullptr);
       return true;
     });
     if (ambiguous) return no("HAVING over a name that is both a column and an alias");
@@ -544,8 +547,8 @@ class Planner {
   std::string declared_from() const {
     std::string from;
     for (const PlanInput& input : plan_.inputs) {
-      std::string relation = quote_identifier(input.relation->schema) + "." +
-                             quote_identifier(input.relation->table);
+      std::string relation =
+          quote_identifier(input.relation->schema) + "." + quote_identifier(input.relation->table);
       if (input.window)
         relation = fmt::format("(SELECT *, {} AS window_start, {} AS window_end FROM {})",
                                input.window->start_sql, input.window->end_sql, relation);
@@ -556,7 +559,8 @@ class Planner {
 
   bool aggregate_types() {
     std::string list;
-    for (const std::string& sql : plan_.group_sql) list += fmt::format("{}({})", list.empty() ? "" : ", ", sql);
+    for (const std::string& sql : plan_.group_sql)
+      list += fmt::format("{}({})", list.empty() ? "" : ", ", sql);
     for (const Aggregate& aggregate : aggregates_) {
       list += list.empty() ? "" : ", ";
       list += aggregate.argument.empty() ? "1" : "(" + aggregate.argument + ")";
@@ -573,10 +577,12 @@ class Planner {
   }
 
   // The partial that holds `value`, shared by all who need it.
-  std::string partial(const std::string& prefix, const std::string& type, const std::string& value) {
+  std::string partial(const std::string& prefix, const std::string& type,
+                      const std::string& value) {
     for (const Partial& known : plan_.partials)
       if (known.value == value && known.type == type) return known.column;
-    plan_.partials.push_back({fmt::format("pgweir_{}{}", prefix, plan_.partials.size()), type, value});
+    plan_.partials.push_back(
+        {fmt::format("pgweir_{}{}", prefix, plan_.partials.size()), type, value});
     return plan_.partials.back().column;
   }
 
@@ -615,9 +621,10 @@ class Planner {
     std::string value = fmt::format("coalesce(CAST({} AS {}), {})", argument, types.value, zero);
     if (!when.empty()) value = fmt::format("CASE WHEN {} THEN {} ELSE {} END", when, value, zero);
     const std::string total = partial("s", types.total, value);
-    *sql = aggregate.function == "sum"
-               ? fmt::format("CASE WHEN {} > 0 THEN {} END", counted, total)
-               : fmt::format("CASE WHEN {0} > 0 THEN CAST({1} AS DOUBLE) / {0} END", counted, total);
+    *sql =
+        aggregate.function == "sum"
+            ? fmt::format("CASE WHEN {} > 0 THEN {} END", counted, total)
+            : fmt::format("CASE WHEN {0} > 0 THEN CAST({1} AS DOUBLE) / {0} END", counted, total);
     return true;
   }
 
@@ -626,7 +633,8 @@ class Planner {
     if (std::any_of(plan_.inputs.begin(), plan_.inputs.end(),
                     [](const PlanInput& input) { return input.window.has_value(); }))
       text += " in tumbling windows";
-    if (plan_.grouped) return text + (plan_.global ? ", totals over all rows" : ", totals by group");
+    if (plan_.grouped)
+      return text + (plan_.global ? ", totals over all rows" : ", totals by group");
     return text + (plan_.conditions.size() > plan_.join.size() ? ", filtered rows" : ", every row");
   }
 
@@ -640,7 +648,7 @@ class Planner {
   Plan plan_;
   std::string reason_;
   Status failure_;
-  std::vector<std::string> names_;    // by which the SQL calls the inputs
+  std::vector<std::string> names_;  // by which the SQL calls the inputs
   std::vector<std::string> schemas_;
   std::vector<std::string> using_;
   std::vector<Json> conditions_;

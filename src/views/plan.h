@@ -20,15 +20,15 @@ struct Window {
   std::string time_column;
   std::string start_sql;  // over the relation's columns
   std::string end_sql;
-  std::string type;       // of both
+  std::string type;  // of both
 };
 
 // kInvalid, with the place, when the column or the interval cannot make windows.
 Result<Window> make_window(SqlParser& parser, const TumbleCall& call, const Relation& relation,
                            const std::string& sql);
 
-// The view's SQL with every name replaced by the relation that it means, and tumble() by a subquery.
-// `rows_of` gives the text to read a relation from. Keeps a map back for messages.
+// The view's SQL with every name replaced by the relation that it means, and tumble() by a
+// subquery. `rows_of` gives the text to read a relation from. Keeps a map back for messages.
 class ResolvedSql {
  public:
   ResolvedSql(const ViewDefinition& view, const std::vector<const Relation*>& relations,
@@ -82,12 +82,12 @@ struct Plan {
   std::vector<PlanColumn> columns;
 
   bool grouped = false;
-  bool global = false;  // totals without GROUP BY: one row, whatever the input
+  bool global = false;                      // totals without GROUP BY: one row, whatever the input
   std::vector<engine::StoreColumn> groups;  // "pgweir_g0" ...
   std::vector<std::string> group_sql;       // over the inputs
   std::vector<Partial> partials;            // the first counts the group's rows
   std::vector<std::pair<std::string, std::string>> finals;  // name, SQL over groups and partials
-  std::string having;                       // SQL over groups, partials and finals; may be empty
+  std::string having;  // SQL over groups, partials and finals; may be empty
 };
 
 struct PlanOutcome {

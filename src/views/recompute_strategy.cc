@@ -38,9 +38,9 @@ class RecomputeStrategy : public ViewStrategy {
                                        relation_.content)));
     TRY(delta_.create(connection));
     changed_ = false;
-    const std::string source = fmt::format(
-        "SELECT {0}, 1 AS pgweir_w FROM ({1}) UNION ALL SELECT {0}, -1 FROM {2}",
-        name_list(spec_.columns), new_rows(), relation_.content);
+    const std::string source =
+        fmt::format("SELECT {0}, 1 AS pgweir_w FROM ({1}) UNION ALL SELECT {0}, -1 FROM {2}",
+                    name_list(spec_.columns), new_rows(), relation_.content);
     compare_ = PreparedSql(fmt::format("INSERT INTO {} {}", delta_.name(),
                                        consolidated(source, spec_.columns, spec_.columns, true)));
     grown_ = PreparedSql(fmt::format("SELECT CAST(sum({}) AS BIGINT) FROM {}",
@@ -89,7 +89,8 @@ class RecomputeStrategy : public ViewStrategy {
     std::string list, names;
     for (const auto& column : spec_.columns) {
       const std::string name = quote_identifier(column.name);
-      list += fmt::format("{}CAST({} AS {}) AS {}", list.empty() ? "" : ", ", name, column.type, name);
+      list +=
+          fmt::format("{}CAST({} AS {}) AS {}", list.empty() ? "" : ", ", name, column.type, name);
     }
     return fmt::format("SELECT {} FROM ({}\n) AS pgweir_new({})", list, input_.select,
                        name_list(spec_.columns));

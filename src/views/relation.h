@@ -12,9 +12,9 @@
 namespace pgweir::views {
 
 struct Relation {
-  std::string name;     // for people: "public.entries", "balance"
-  std::string schema;   // as declared to the parser: "public"; "main" for views
-  std::string table;    // "entries", "balance"
+  std::string name;    // for people: "public.entries", "balance"
+  std::string schema;  // as declared to the parser: "public"; "main" for views
+  std::string table;   // "entries", "balance"
   // SQL, quoted, for FROM: the columns alone, as users see them.
   std::string rows;
   // SQL, quoted, for FROM: the columns, the key columns that are not among them, kHashColumn.

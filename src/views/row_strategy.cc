@@ -44,13 +44,14 @@ class RowStrategy : public ViewStrategy {
     parts_ = 0;
     accumulate_.clear();
     accumulate_.resize(input_.plan->inputs.size());
-    const std::string source = fmt::format("SELECT {}, {} AS pgweir_w FROM {}",
-                                           name_list(spec_.columns), engine::kWeightColumn,
-                                           delta_.name());
-    consolidate_ = PreparedSql(fmt::format(
-        "INSERT INTO {} {}", whole_.name(),
-        consolidated(source, spec_.columns, relation_.key, !spec_.unique)));
-    copy_back_ = PreparedSql(fmt::format("INSERT INTO {} SELECT * FROM {}", delta_.name(), whole_.name()));
+    const std::string source =
+        fmt::format("SELECT {}, {} AS pgweir_w FROM {}", name_list(spec_.columns),
+                    engine::kWeightColumn, delta_.name());
+    consolidate_ =
+        PreparedSql(fmt::format("INSERT INTO {} {}", whole_.name(),
+                                consolidated(source, spec_.columns, relation_.key, !spec_.unique)));
+    copy_back_ =
+        PreparedSql(fmt::format("INSERT INTO {} SELECT * FROM {}", delta_.name(), whole_.name()));
     grown_ = PreparedSql(fmt::format("SELECT CAST(sum({}) AS BIGINT) FROM {}",
                                      engine::kWeightColumn, delta_.name()));
     if (keep) return {};
@@ -64,9 +65,9 @@ class RowStrategy : public ViewStrategy {
       delta_names_[input] = delta;
       const std::string source = fmt::format("SELECT {}, pgweir_w {}", values_,
                                              delta_from(*input_.plan, input_.lookups, input));
-      statement = PreparedSql(fmt::format(
-          "INSERT INTO {} {}", delta_.name(),
-          consolidated(source, spec_.columns, relation_.key, !spec_.unique)));
+      statement = PreparedSql(
+          fmt::format("INSERT INTO {} {}", delta_.name(),
+                      consolidated(source, spec_.columns, relation_.key, !spec_.unique)));
     }
     TRY_ASSIGN(const std::uint64_t rows, statement.run(connection));
     if (rows > 0) ++parts_;

@@ -80,8 +80,8 @@ std::string consolidated(const std::string& source, const std::vector<engine::St
   if (repeat)
     sums = fmt::format("SELECT *, unnest(range(abs(pgweir_sum))) AS pgweir_copy FROM ({})", sums);
   return fmt::format(
-      "SELECT {}, {}, CAST(CASE WHEN pgweir_sum < 0 THEN -1 ELSE 1 END AS INTEGER) FROM ({})", names,
-      hash_of(key), sums);
+      "SELECT {}, {}, CAST(CASE WHEN pgweir_sum < 0 THEN -1 ELSE 1 END AS INTEGER) FROM ({})",
+      names, hash_of(key), sums);
 }
 
 }  // namespace pgweir::views

@@ -60,9 +60,11 @@ class ScratchTable {
 std::vector<engine::StoreColumn> delta_columns(std::vector<engine::StoreColumn> columns);
 
 // "a, b" of quoted names, each behind `prefix`.
-std::string name_list(const std::vector<engine::StoreColumn>& columns, const std::string& prefix = "");
+std::string name_list(const std::vector<engine::StoreColumn>& columns,
+                      const std::string& prefix = "");
 // hash(a, b) of quoted names; what a store uses when there is no key column.
-std::string hash_of(const std::vector<engine::StoreColumn>& columns, const std::string& prefix = "");
+std::string hash_of(const std::vector<engine::StoreColumn>& columns,
+                    const std::string& prefix = "");
 // "x.a IS NOT DISTINCT FROM y.a ...", each behind " AND ", for a join on the hash.
 std::string and_same(const std::vector<engine::StoreColumn>& columns, const std::string& left,
                      const std::string& right);

@@ -27,7 +27,7 @@ struct Lookup {
   std::vector<engine::StoreColumn> partners;  // the other input's columns, in the same order
   bool own_key = false;                       // `key` is that of the relation itself
   const Relation* relation = nullptr;
-  Arrangement* arrangement = nullptr;   // without own_key: set before the first accumulate()
+  Arrangement* arrangement = nullptr;  // without own_key: set before the first accumulate()
 
   const std::string& content() const;
 };
@@ -62,10 +62,10 @@ class ViewStrategy {
 };
 
 struct StrategyInput {
-  std::string view;           // its name
-  std::size_t id = 0;         // makes temporary names
+  std::string view;    // its name
+  std::size_t id = 0;  // makes temporary names
   std::vector<engine::StoreColumn> columns;
-  std::string select;         // over the relations' rows: for recompute
+  std::string select;  // over the relations' rows: for recompute
   // The SELECT's plan and its lookups by input; without a plan the view is recomputed.
   std::optional<Plan> plan;
   Lookups lookups;

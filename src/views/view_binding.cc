@@ -10,7 +10,9 @@ namespace {
 
 using duck::quote_identifier;
 
-bool reserved(const std::string& name) { return lower(name).starts_with("pgweir_"); }
+bool reserved(const std::string& name) {
+  return lower(name).starts_with("pgweir_");
+}
 
 // Every result column needs a name of its own.
 Status check_columns(const std::vector<engine::StoreColumn>& columns) {
@@ -22,8 +24,9 @@ Status check_columns(const std::vector<engine::StoreColumn>& columns) {
       return error(Code::kInvalid,
                    fmt::format("the column name \"{}\" is kept for pgweir itself", column.name));
     if (!seen.insert(lower(column.name)).second)
-      return error(Code::kInvalid, fmt::format("two columns of the result are called \"{}\"", column.name),
-                   "", "give one of them another name with AS");
+      return error(Code::kInvalid,
+                   fmt::format("two columns of the result are called \"{}\"", column.name), "",
+                   "give one of them another name with AS");
   }
   return {};
 }
@@ -32,7 +35,8 @@ std::string describe_relation(const Relation& relation) {
   std::string text = relation.name + (relation.unique ? " unique(" : " bag(");
   for (const auto& key : relation.key) text += key.name + " ";
   text += ")";
-  for (const auto& column : relation.columns) text += fmt::format(" {} {}", column.name, column.type);
+  for (const auto& column : relation.columns)
+    text += fmt::format(" {} {}", column.name, column.type);
   return text;
 }
 
@@ -59,8 +63,10 @@ void ViewSet::declare_mirror(const engine::Mirror& mirror) {
 
 std::vector<Named> ViewSet::known_names() const {
   std::vector<Named> names;
-  for (const auto& [name, relation] : mirrors_) names.push_back({relation->schema, relation->table});
-  for (const ViewDefinition& definition : definitions_) names.push_back({"", definition.source.name});
+  for (const auto& [name, relation] : mirrors_)
+    names.push_back({relation->schema, relation->table});
+  for (const ViewDefinition& definition : definitions_)
+    names.push_back({"", definition.source.name});
   return names;
 }
 
@@ -96,8 +102,8 @@ void ViewSet::find_dependencies() {
       for (const std::size_t j : reached)
         if (std::find(cyclic.begin(), cyclic.end(), j) != cyclic.end())
           names += (names.empty() ? "" : ", ") + views_[j]->name();
-      views_[i]->unresolved =
-          error(Code::kInvalid, "the view reads itself in a circle", names, "take one view out of it");
+      views_[i]->unresolved = error(Code::kInvalid, "the view reads itself in a circle", names,
+                                    "take one view out of it");
     }
     order_.push_back(i);
   }
@@ -193,8 +199,8 @@ Status ViewSet::make_strategy_of(View& view) {
   }
   view.columns = std::move(columns).value();
   TRY(check_columns(view.columns));
-  TRY_ASSIGN(PlanOutcome outcome, make_plan(*parser_, *functions_, definition, view.relations,
-                                            windows, view.columns));
+  TRY_ASSIGN(PlanOutcome outcome,
+             make_plan(*parser_, *functions_, definition, view.relations, windows, view.columns));
   view.plan = std::move(outcome.plan);
   view.reason = std::move(outcome.reason);
   view.lookups = view.plan ? lookups_of(*view.plan) : std::make_shared<std::vector<Lookup>>();
@@ -254,8 +260,8 @@ void ViewSet::arrange() {
     for (const auto& column : need.relation->columns) add(column);
     for (const auto& column : need.relation->key) add(column);
     auto& arrangement = arrangements_[name];
-    arrangement = std::make_unique<Arrangement>(*need.relation, std::move(columns),
-                                                need.key.size(), next_id_++);
+    arrangement = std::make_unique<Arrangement>(*need.relation, std::move(columns), need.key.size(),
+                                                next_id_++);
     for (Lookup* user : need.users) user->arrangement = arrangement.get();
   }
 }

@@ -9,7 +9,9 @@ namespace {
 
 using duck::quote_literal;
 
-std::string table() { return fmt::format("{}.view_states", engine::kInternalSchema); }
+std::string table() {
+  return fmt::format("{}.view_states", engine::kInternalSchema);
+}
 
 }  // namespace
 

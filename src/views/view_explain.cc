@@ -43,10 +43,14 @@ std::string text_of(const Explanation& told) {
 
 const char* view_state_name(ViewState state) {
   switch (state) {
-    case ViewState::kLive: return "live";
-    case ViewState::kWaiting: return "waiting for the snapshot";
-    case ViewState::kRefused: return "refused";
-    case ViewState::kFailed: return "failed";
+    case ViewState::kLive:
+      return "live";
+    case ViewState::kWaiting:
+      return "waiting for the snapshot";
+    case ViewState::kRefused:
+      return "refused";
+    case ViewState::kFailed:
+      return "failed";
   }
   return "unknown";
 }
@@ -78,8 +82,7 @@ Explanation ViewSet::explanation_of(const View& view) const {
       told.arrangements.push_back({lookup.arrangement->name(), rows.ok() ? rows.value() : 0});
     }
     for (const std::string& group : view.plan->group_sql) told.keeps.push_back("group " + group);
-    for (const Partial& partial : view.plan->partials)
-      told.keeps.push_back("sum " + partial.value);
+    for (const Partial& partial : view.plan->partials) told.keeps.push_back("sum " + partial.value);
   } else if (view.strategy != nullptr) {
     for (const Relation* relation : view.relations) told.inputs.push_back({relation->name, {}, ""});
   }

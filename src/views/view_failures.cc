@@ -14,11 +14,13 @@ bool concerns_all(const Error& failure) {
     case Code::kNoSpace:
     case Code::kIo:
     case Code::kCancelled:
-    case Code::kCorruption: return true;
+    case Code::kCorruption:
+      return true;
     case Code::kInternal:
       return failure.message.find("INTERNAL Error") != std::string::npos ||
              failure.message.find("FATAL Error") != std::string::npos;
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -45,9 +47,8 @@ Result<bool> ViewSet::set_aside_failed() {
   const engine::EnginePosition position = engine_->position();
   why.detail += fmt::format("{}in the changes after {}", why.detail.empty() ? "" : "; ",
                             model::to_string(position.end_lsn));
-  TRY(duck::in_transaction(engine_->write_connection(), [&] {
-    return set_aside(engine_->write_connection(), view, why);
-  }));
+  TRY(duck::in_transaction(engine_->write_connection(),
+                           [&] { return set_aside(engine_->write_connection(), view, why); }));
   logger_.error("view {} is set aside: {}", view.name(), why.text());
   failing_ = nullptr;
   failure_.reset();
@@ -63,9 +64,10 @@ Status ViewSet::set_aside(duck::Connection& connection, View& view, const Error&
     if (above.strategy == nullptr || above.state == ViewState::kFailed) continue;
     for (const auto& [below, why] : stopped) {
       if (&above == below || !above.reads_relation(below->strategy->relation())) continue;
-      stopped.emplace_back(&above, error(Code::kInvalid,
-                                         fmt::format("the view reads {}, which is failed", below->name()),
-                                         why.message));
+      stopped.emplace_back(
+          &above,
+          error(Code::kInvalid, fmt::format("the view reads {}, which is failed", below->name()),
+                why.message));
       break;
     }
   }
@@ -79,7 +81,8 @@ Status ViewSet::set_aside(duck::Connection& connection, View& view, const Error&
 }
 
 Status ViewSet::drop_state(duck::Connection& connection, const View& view) {
-  TRY(connection.execute(fmt::format("DROP VIEW IF EXISTS main.{}", duck::quote_identifier(view.name()))));
+  TRY(connection.execute(
+      fmt::format("DROP VIEW IF EXISTS main.{}", duck::quote_identifier(view.name()))));
   TRY(connection.execute(fmt::format("DROP VIEW IF EXISTS {}.{}", engine::kInternalSchema,
                                      duck::quote_identifier("view " + view.name()))));
   return drop_store(connection, state_name(view.name()));

@@ -6,7 +6,8 @@ namespace pgweir::views {
 
 TablePtr make_table(std::uint32_t oid, const std::string& name, std::vector<model::Column> columns,
                     model::ReplicaIdentity identity, const std::string& schema) {
-  model::Table table{.id = model::Oid{oid}, .schema = schema, .name = name, .replica_identity = identity};
+  model::Table table{
+      .id = model::Oid{oid}, .schema = schema, .name = name, .replica_identity = identity};
   for (std::uint32_t i = 0; i < columns.size(); ++i) {
     if (columns[i].in_key) table.primary_key.push_back(i);
   }
@@ -89,7 +90,8 @@ std::string ViewFixture::rows(const std::string& select) {
   std::string out;
   for (const duck::TextRow& row : result->rows) {
     if (!out.empty()) out += ";";
-    for (std::size_t i = 0; i < row.size(); ++i) out += (i == 0 ? "" : "|") + row[i].value_or("NULL");
+    for (std::size_t i = 0; i < row.size(); ++i)
+      out += (i == 0 ? "" : "|") + row[i].value_or("NULL");
   }
   return out;
 }
@@ -113,7 +115,8 @@ std::string ViewFixture::strategy(const std::string& view) {
 std::string ViewFixture::error_of(const std::string& view) {
   const auto info = views_->view(view);
   if (!info.ok()) return info.error().text();
-  return std::string(view_state_name(info->state)) + (info->error ? ": " + info->error->text() : "");
+  return std::string(view_state_name(info->state)) +
+         (info->error ? ": " + info->error->text() : "");
 }
 
 }  // namespace pgweir::views

@@ -25,39 +25,49 @@ struct RandomView {
   const char* oracle = nullptr;  // where the SQL is not DuckDB's own
 };
 
-constexpr const char* kWindow = "time_bucket(to_minutes(5), timezone('UTC', made), TIMESTAMP '1970-01-01')";
+constexpr const char* kWindow =
+    "time_bucket(to_minutes(5), timezone('UTC', made), TIMESTAMP '1970-01-01')";
 
 static const std::vector<RandomView>& random_views() {
   static const std::vector<RandomView> kViews = {
       {"everything", "delta", "SELECT * FROM t"},
       {"positive", "delta", "SELECT id, a, n FROM t WHERE a > 1"},
-      {"computed", "delta", "SELECT a + b AS c, upper(s) AS u, CASE WHEN n > 0 THEN 'p' END AS p FROM t"},
+      {"computed", "delta",
+       "SELECT a + b AS c, upper(s) AS u, CASE WHEN n > 0 THEN 'p' END AS p FROM t"},
       {"no_key_shown", "delta", "SELECT s FROM t WHERE b IS NOT NULL"},
       {"bag_rows", "delta", "SELECT x, y + 1 AS y FROM bag WHERE x IS DISTINCT FROM 2"},
       {"bag_all", "delta", "SELECT y FROM bag"},
       {"counts", "delta", "SELECT a, count(*) AS n, count(b) AS nb FROM t GROUP BY a"},
-      {"sums", "delta", "SELECT s, sum(a) AS sa, sum(n) AS sn, sum(a) - sum(b) AS d FROM t GROUP BY s"},
+      {"sums", "delta",
+       "SELECT s, sum(a) AS sa, sum(n) AS sn, sum(a) - sum(b) AS d FROM t GROUP BY s"},
       {"averages", "delta",
        "SELECT b, round(avg(a), 6) AS aa, round(avg(n), 6) AS an FROM t GROUP BY b"},
       {"by_expression", "delta",
-       "SELECT a % 2 AS parity, upper(s), count(*) AS n FROM t WHERE id > 3 GROUP BY parity, upper(s)"},
+       "SELECT a % 2 AS parity, upper(s), count(*) AS n FROM t WHERE id > 3 GROUP BY parity, "
+       "upper(s)"},
       {"hidden_group", "delta", "SELECT sum(n) AS n FROM t GROUP BY a, b"},
       {"filtered", "delta",
-       "SELECT a, count(*) FILTER (WHERE b = 1) AS ones, sum(n) FILTER (WHERE flag) AS sn FROM t GROUP BY ALL"},
-      {"having_more", "delta", "SELECT s, count(*) AS c FROM t GROUP BY s HAVING count(*) > 1 AND sum(a) > 0"},
+       "SELECT a, count(*) FILTER (WHERE b = 1) AS ones, sum(n) FILTER (WHERE flag) AS sn FROM t "
+       "GROUP BY ALL"},
+      {"having_more", "delta",
+       "SELECT s, count(*) AS c FROM t GROUP BY s HAVING count(*) > 1 AND sum(a) > 0"},
       {"overall", "delta", "SELECT count(*) AS n, sum(a) AS a, count(n) + 1 AS m FROM t"},
       {"bag_groups", "delta", "SELECT x, count(*) AS c, sum(y) AS y FROM bag GROUP BY x"},
       {"windows", "delta",
-       "SELECT window_start, count(*) AS c, sum(a) AS a FROM tumble(t, made, INTERVAL 5 MINUTE) GROUP BY 1",
+       "SELECT window_start, count(*) AS c, sum(a) AS a FROM tumble(t, made, INTERVAL 5 MINUTE) "
+       "GROUP BY 1",
        "SELECT timezone('UTC', w), count(*), sum(a) FROM (SELECT *, {} AS w FROM t) GROUP BY w"},
       {"window_rows", "delta",
        "SELECT w.id, window_end FROM tumble(t, made, INTERVAL 5 MINUTE) AS w WHERE a > 0",
        "SELECT id, timezone('UTC', {} + INTERVAL 5 MINUTE) FROM t WHERE a > 0"},
-      {"join_key", "delta", "SELECT t.id, t.s, two.v FROM t JOIN two ON t.id = two.k1 AND t.a = two.k2"},
+      {"join_key", "delta",
+       "SELECT t.id, t.s, two.v FROM t JOIN two ON t.id = two.k1 AND t.a = two.k2"},
       {"join_part", "delta",
        "SELECT t.id, two.k1, two.k2, two.v FROM two JOIN t ON t.b = two.k1 WHERE t.a > two.v"},
-      {"join_nulls", "delta", "SELECT * EXCLUDE (made, flag, n) FROM t, two WHERE a = v AND b = k2"},
-      {"join_using", "delta", "SELECT x, y, count(*) AS c FROM bag JOIN pairs USING (x) GROUP BY x, y"},
+      {"join_nulls", "delta",
+       "SELECT * EXCLUDE (made, flag, n) FROM t, two WHERE a = v AND b = k2"},
+      {"join_using", "delta",
+       "SELECT x, y, count(*) AS c FROM bag JOIN pairs USING (x) GROUP BY x, y"},
       {"join_bag", "delta", "SELECT t.id, bag.y FROM t JOIN bag ON t.b = bag.x AND bag.y > 0"},
       {"join_groups", "delta",
        "SELECT t.s, count(*) AS c, sum(two.v) AS v FROM t JOIN two ON t.b = two.k1 GROUP BY t.s"},
@@ -76,7 +86,8 @@ static const std::vector<RandomView>& random_views() {
       {"distinct_rows", "recompute", "SELECT DISTINCT a, b FROM t"},
       {"of_distinct", "delta", "SELECT a, count(*) AS n FROM distinct_rows GROUP BY a"},
       {"self_join", "recompute", "SELECT l.id AS l, r.id AS r FROM t l JOIN t r ON l.a = r.b"},
-      {"with_query", "recompute", "WITH q AS (SELECT a FROM t WHERE a > 0) SELECT a, count(*) AS n FROM q GROUP BY 1"},
+      {"with_query", "recompute",
+       "WITH q AS (SELECT a FROM t WHERE a > 0) SELECT a, count(*) AS n FROM q GROUP BY 1"},
       {"both", "recompute", "SELECT a FROM t UNION ALL SELECT x FROM bag"},
       {"ranked", "recompute", "SELECT id, row_number() OVER (ORDER BY n, id) AS place FROM t"},
   };
@@ -113,12 +124,17 @@ class ViewRandomTest : public ViewFixture {
   std::optional<std::string> value(const model::Column& column) {
     if (!column.in_key && up_to(5) == 0) return std::nullopt;
     switch (model::value(column.type)) {
-      case 16: return up_to(1) == 0 ? "t" : "f";
-      case 25: return std::string(1, static_cast<char>('a' + up_to(3)));
+      case 16:
+        return up_to(1) == 0 ? "t" : "f";
+      case 25:
+        return std::string(1, static_cast<char>('a' + up_to(3)));
       case 1184:
-        return fmt::format("2026-01-01 00:{:02}:{:02}.{:06}+00", up_to(20), up_to(59), up_to(999999));
-      case 1700: return fmt::format("{}.{:02}", up_to(20) - 10, up_to(99));
-      default: return std::to_string(column.in_key ? up_to(12) : up_to(4) - 1);
+        return fmt::format("2026-01-01 00:{:02}:{:02}.{:06}+00", up_to(20), up_to(59),
+                           up_to(999999));
+      case 1700:
+        return fmt::format("{}.{:02}", up_to(20) - 10, up_to(99));
+      default:
+        return std::to_string(column.in_key ? up_to(12) : up_to(4) - 1);
     }
   }
 
@@ -205,7 +221,8 @@ TEST_F(ViewRandomTest, EveryViewEqualsItsSelectAfterEveryBatch) {
   make_tables();
   open_all();
   for (const RandomView& view : random_views())
-    EXPECT_THAT(strategy(view.name), testing::StartsWith(std::string(view.strategy) + ":")) << view.name;
+    EXPECT_THAT(strategy(view.name), testing::StartsWith(std::string(view.strategy) + ":"))
+        << view.name;
   for (int batch = 0; batch < kBatches; ++batch) {
     random_batch();
     if (HasFatalFailure()) return;

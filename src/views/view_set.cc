@@ -73,7 +73,8 @@ void ViewSet::close() {
 bool ViewSet::loading(duck::Connection& connection) const {
   if (engine_->position().snapshot_complete) return false;
   for (const auto& [name, relation] : mirrors_) {
-    if (!connection.prepare(fmt::format("SELECT 1 FROM {} LIMIT 0", relation->rows)).ok()) return true;
+    if (!connection.prepare(fmt::format("SELECT 1 FROM {} LIMIT 0", relation->rows)).ok())
+      return true;
   }
   return false;
 }
@@ -106,7 +107,8 @@ Status ViewSet::set_up_all(duck::Connection& connection, Transactions transactio
   for (const std::size_t i : order_) {
     View& view = *views_[i];
     if (view.strategy == nullptr || view.state == ViewState::kFailed) continue;
-    TRY(attempt(view, [&] { return set_up(connection, view, entry(state_name(view.name())), keep); }));
+    TRY(attempt(view,
+                [&] { return set_up(connection, view, entry(state_name(view.name())), keep); }));
   }
   std::vector<Arrangement*> arrangements;
   for (const auto& [name, arrangement] : arrangements_) arrangements.push_back(arrangement.get());
@@ -135,16 +137,16 @@ Status ViewSet::set_up(duck::Connection& connection, View& view, const StoredVie
   for (const std::size_t j : view.reads) {
     if (views_[j]->live()) continue;
     view.state = ViewState::kFailed;
-    view.error = error(Code::kInvalid, fmt::format("the view reads {}, which is {}", views_[j]->name(),
-                                                   view_state_name(views_[j]->state)));
+    view.error =
+        error(Code::kInvalid, fmt::format("the view reads {}, which is {}", views_[j]->name(),
+                                          view_state_name(views_[j]->state)));
     TRY(drop_state(connection, view));
     return ViewCatalog::forget(connection, state_name(view.name()));
   }
   const bool kept = same && keep == Keep::kUnchanged;
   TRY(view.strategy->setup(connection, kept));
   TRY_ASSIGN(view.rows, view.strategy->state_rows());
-  if (!kept)
-    TRY(ViewCatalog::save(connection, state_name(view.name()), {view.fingerprint, ""}));
+  if (!kept) TRY(ViewCatalog::save(connection, state_name(view.name()), {view.fingerprint, ""}));
   view.state = ViewState::kLive;
   view.error.reset();
   view.changed = false;
@@ -154,8 +156,7 @@ Status ViewSet::set_up(duck::Connection& connection, View& view, const StoredVie
 Status ViewSet::set_up(duck::Connection& connection, Arrangement& arrangement,
                        const StoredView* stored, Keep keep) {
   const std::string shape = arrangement.shape() + "\n" + fingerprint_of(arrangement.relation());
-  const bool kept =
-      stored != nullptr && stored->fingerprint == shape && keep == Keep::kUnchanged;
+  const bool kept = stored != nullptr && stored->fingerprint == shape && keep == Keep::kUnchanged;
   TRY(arrangement.setup(connection, kept));
   return kept ? Status{} : ViewCatalog::save(connection, arrangement.store_name(), {shape, ""});
 }
@@ -194,7 +195,9 @@ Relation* ViewSet::bound(const engine::Mirror& mirror) const {
   return same ? &relation : nullptr;
 }
 
-void ViewSet::states_made() { made_at_ = engine_->position().position; }
+void ViewSet::states_made() {
+  made_at_ = engine_->position().position;
+}
 
 Status ViewSet::before_changes(duck::Connection& connection) {
   if (failing_ != nullptr)
@@ -319,8 +322,8 @@ Status ViewSet::table_replaced(duck::Connection& connection, const engine::Mirro
   return {};
 }
 
-// Makes the states above a relation anew, in the middle of a batch: of what their inputs are at this
-// moment, so that changes which come later in the batch are added as ever.
+// Makes the states above a relation anew, in the middle of a batch: of what their inputs are at
+// this moment, so that changes which come later in the batch are added as ever.
 Status ViewSet::renew(duck::Connection& connection, const Relation& relation) {
   states_made();
   std::vector<const Relation*> renewed = {&relation};

@@ -81,9 +81,9 @@ class ViewSet : public engine::ViewMaintainer {
   // For Engine::open(): the columns of a table that the views need; nothing when none reads it.
   std::optional<std::vector<std::uint32_t>> wanted_columns(const model::Table& table) const;
 
-  // Binds the views to the engine's mirrors. An unchanged view keeps its state, a new or changed one
-  // is built from the mirrors, what is left of removed ones is dropped. Not while the engine is in a
-  // transaction. `engine` must outlive close().
+  // Binds the views to the engine's mirrors. An unchanged view keeps its state, a new or changed
+  // one is built from the mirrors, what is left of removed ones is dropped. Not while the engine is
+  // in a transaction. `engine` must outlive close().
   Status open(engine::Engine& engine);
   // Gives back everything that lives on the engine's connection.
   void close();
@@ -188,8 +188,8 @@ class ViewSet : public engine::ViewMaintainer {
   // sets undone_, takes them away, and everything is opened again before the next change.
   std::optional<model::Position> made_at_;
   bool undone_ = false;
-  bool recount_ = false;  // after a rollback
-  View* failing_ = nullptr;   // whose failure made the last call fail
+  bool recount_ = false;     // after a rollback
+  View* failing_ = nullptr;  // whose failure made the last call fail
   std::optional<Error> failure_;
   std::string short_of_memory_;  // the view that was so in the last call
 

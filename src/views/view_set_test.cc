@@ -19,14 +19,14 @@ constexpr std::int32_t kNumeric12_2 = ((12 << 16) | 2) + 4;
 
 class ViewSetTest : public ViewFixture {
  protected:
-  const TablePtr accounts_ =
-      make_table(1, "accounts", {int_column("id", true), text_column("owner"), text_column("region")});
-  const TablePtr entries_ =
-      make_table(2, "entries", {int_column("id", true), int_column("account_id"),
-                                typed_column("amount", kNumeric, kNumeric12_2)});
+  const TablePtr accounts_ = make_table(
+      1, "accounts", {int_column("id", true), text_column("owner"), text_column("region")});
+  const TablePtr entries_ = make_table(2, "entries",
+                                       {int_column("id", true), int_column("account_id"),
+                                        typed_column("amount", kNumeric, kNumeric12_2)});
   const TablePtr transfers_ = make_table(
-      3, "transfers", {int_column("id", true), typed_column("created_at", kTimestampTz),
-                       int_column("amount")});
+      3, "transfers",
+      {int_column("id", true), typed_column("created_at", kTimestampTz), int_column("amount")});
   const std::vector<TablePtr> tables_ = {accounts_, entries_, transfers_};
 };
 
@@ -58,10 +58,12 @@ TEST_F(ViewSetTest, GroupsFollowInsertsUpdatesAndDeletes) {
 }
 
 TEST_F(ViewSetTest, JoinsFollowBothSides) {
-  open(tables_, {{"named", "SELECT e.id, a.owner, e.amount FROM entries e JOIN accounts a "
-                           "ON e.account_id = a.id WHERE e.amount > 0"},
-                 {"by_region", "SELECT region, count(*) AS n, sum(amount) AS amount "
-                               "FROM entries JOIN accounts ON account_id = accounts.id GROUP BY ALL"}});
+  open(tables_, {{"named",
+                  "SELECT e.id, a.owner, e.amount FROM entries e JOIN accounts a "
+                  "ON e.account_id = a.id WHERE e.amount > 0"},
+                 {"by_region",
+                  "SELECT region, count(*) AS n, sum(amount) AS amount "
+                  "FROM entries JOIN accounts ON account_id = accounts.id GROUP BY ALL"}});
   EXPECT_EQ(strategy("named"), "delta: an inner join on equality, filtered rows");
   EXPECT_EQ(strategy("by_region"), "delta: an inner join on equality, totals by group");
   begin();
@@ -86,11 +88,12 @@ TEST_F(ViewSetTest, JoinsFollowBothSides) {
 }
 
 TEST_F(ViewSetTest, TumblingWindowsBeginAt1970) {
-  open(tables_,
-       {{"per_minute", "SELECT window_start, count(*) AS transfers, sum(amount) AS volume FROM "
-                       "tumble(transfers, created_at, INTERVAL 1 MINUTE) GROUP BY window_start"},
-        {"per_week", "SELECT w.window_start, w.window_end, count(*) AS n FROM "
-                     "tumble(public.transfers, created_at, INTERVAL '7 days') AS w GROUP BY 1, 2"}});
+  open(tables_, {{"per_minute",
+                  "SELECT window_start, count(*) AS transfers, sum(amount) AS volume FROM "
+                  "tumble(transfers, created_at, INTERVAL 1 MINUTE) GROUP BY window_start"},
+                 {"per_week",
+                  "SELECT w.window_start, w.window_end, count(*) AS n FROM "
+                  "tumble(public.transfers, created_at, INTERVAL '7 days') AS w GROUP BY 1, 2"}});
   EXPECT_EQ(strategy("per_minute"), "delta: one relation in tumbling windows, totals by group");
   begin();
   builder().insert(transfers_, {"1", "2026-01-05 10:00:30+00", "3"});
@@ -101,14 +104,17 @@ TEST_F(ViewSetTest, TumblingWindowsBeginAt1970) {
   EXPECT_EQ(rows("SELECT CAST(window_start AS VARCHAR), transfers, volume FROM per_minute"),
             "2026-01-05 10:00:00+00|2|7;2026-01-05 10:01:00+00|1|5;NULL|1|6");
   // 1970-01-01 was a Thursday.
-  EXPECT_EQ(rows("SELECT CAST(window_start AS VARCHAR), CAST(window_end AS VARCHAR), n FROM per_week"),
-            "2026-01-01 00:00:00+00|2026-01-08 00:00:00+00|3;NULL|NULL|1");
+  EXPECT_EQ(
+      rows("SELECT CAST(window_start AS VARCHAR), CAST(window_end AS VARCHAR), n FROM per_week"),
+      "2026-01-01 00:00:00+00|2026-01-08 00:00:00+00|3;NULL|NULL|1");
 }
 
 TEST_F(ViewSetTest, OtherSelectsAreComputedAnew) {
-  open(tables_, {{"largest", "SELECT max(amount) AS largest FROM entries"},
-                 {"owners", "SELECT DISTINCT owner FROM accounts"},
-                 {"top", "SELECT owner, largest FROM accounts LEFT JOIN largest ON true ORDER BY 1 LIMIT 2"}});
+  open(tables_,
+       {{"largest", "SELECT max(amount) AS largest FROM entries"},
+        {"owners", "SELECT DISTINCT owner FROM accounts"},
+        {"top",
+         "SELECT owner, largest FROM accounts LEFT JOIN largest ON true ORDER BY 1 LIMIT 2"}});
   EXPECT_EQ(strategy("largest"),
             "recompute: max() is not a total to which rows can be added and taken from");
   EXPECT_EQ(strategy("owners"), "recompute: DISTINCT");
@@ -132,7 +138,8 @@ TEST_F(ViewSetTest, OtherSelectsAreComputedAnew) {
 TEST_F(ViewSetTest, StatesSurviveRestartsAndFollowTheirDefinition) {
   const ViewSource balance = {"balance",
                               "SELECT account_id, sum(amount) AS balance FROM entries GROUP BY 1"};
-  open(tables_, {balance, {"gone", "SELECT id FROM entries"}, {"n", "SELECT count(*) AS n FROM entries"}});
+  open(tables_,
+       {balance, {"gone", "SELECT id FROM entries"}, {"n", "SELECT count(*) AS n FROM entries"}});
   begin();
   builder().insert(entries_, {"1", "7", "10.50"});
   ASSERT_EQ(commit(), "");
@@ -197,12 +204,14 @@ TEST_F(ViewSetTest, ABadDefinitionStopsNoOther) {
                  {"g", "SELECT count(*) AS n FROM entries"}});
   EXPECT_EQ(error_of("a"),
             "refused: there is no table or view \"entrys\" at 1:24. did you mean \"entries\"?");
-  EXPECT_EQ(error_of("b"), "refused: Referenced column \"amont\" not found in FROM clause! at 1:8 "
-                           "(Candidate bindings: \"amount\", \"account_id\")");
+  EXPECT_EQ(error_of("b"),
+            "refused: Referenced column \"amont\" not found in FROM clause! at 1:8 "
+            "(Candidate bindings: \"amount\", \"account_id\")");
   EXPECT_EQ(error_of("c"),
             "refused: now() is volatile, so a view cannot be kept up to date with it at 2:3");
   EXPECT_THAT(error_of("d"), testing::HasSubstr("refused: the view reads a, which is refused"));
-  EXPECT_EQ(error_of("e"), "refused: the view reads itself in a circle (e, f). take one view out of it");
+  EXPECT_EQ(error_of("e"),
+            "refused: the view reads itself in a circle (e, f). take one view out of it");
   EXPECT_EQ(error_of("g"), "live");
   begin();
   builder().insert(entries_, {"1", "7", "1"});

@@ -44,9 +44,10 @@ Result<Window> make_window(SqlParser& parser, const TumbleCall& call, const Rela
   const std::string place = place_of(sql, call.time_offset);
   if (time == nullptr) {
     const std::string nearest = nearest_name(call.time_column, names);
-    return error(Code::kInvalid,
-                 fmt::format("{} has no column \"{}\" at {}", relation.name, call.time_column, place),
-                 "", nearest.empty() ? "" : "did you mean \"" + nearest + "\"?");
+    return error(
+        Code::kInvalid,
+        fmt::format("{} has no column \"{}\" at {}", relation.name, call.time_column, place), "",
+        nearest.empty() ? "" : "did you mean \"" + nearest + "\"?");
   }
   const bool zoned = time->type == "TIMESTAMP WITH TIME ZONE";
   if (!zoned && time->type != "TIMESTAMP" && time->type != "DATE") {
@@ -59,7 +60,8 @@ Result<Window> make_window(SqlParser& parser, const TumbleCall& call, const Rela
       (interval->months != 0 && interval->micros != 0)) {
     return error(Code::kInvalid,
                  fmt::format("the length of a window must be a positive INTERVAL, either of months "
-                             "or of days and shorter, at {}", interval_place));
+                             "or of days and shorter, at {}",
+                             interval_place));
   }
   const std::string length = interval->months > 0
                                  ? fmt::format("to_months({})", interval->months)
@@ -71,7 +73,8 @@ Result<Window> make_window(SqlParser& parser, const TumbleCall& call, const Rela
   // Windows are aligned to 1970-01-01 00:00 UTC, whatever the session's time zone.
   const std::string local = zoned ? fmt::format("timezone('UTC', {})", column)
                                   : fmt::format("CAST({} AS TIMESTAMP)", column);
-  const std::string bucket = fmt::format("time_bucket({}, {}, TIMESTAMP '1970-01-01')", length, local);
+  const std::string bucket =
+      fmt::format("time_bucket({}, {}, TIMESTAMP '1970-01-01')", length, local);
   window.start_sql = zoned ? fmt::format("timezone('UTC', {})", bucket) : bucket;
   window.end_sql = zoned ? fmt::format("timezone('UTC', {} + {})", bucket, length)
                          : fmt::format("{} + {}", bucket, length);
