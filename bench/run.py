@@ -101,7 +101,7 @@ def build(programs, jobs):
 
 
 def run_program(name, arguments):
-    """Runs one benchmark, showing what it prints; its 'figure' lines, its results, its exit code."""
+    """Runs one benchmark, showing what it prints; its 'figure' lines, results and exit code."""
     lines = []
     with tempfile.TemporaryDirectory(prefix="pgweir-bench-") as folder:
         result = pathlib.Path(folder) / "result.json"
