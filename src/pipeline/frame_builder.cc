@@ -38,12 +38,21 @@ Status FrameBuilder::add(const Gulp& gulp, std::vector<log::Frame>& out) {
       take_run(gulp);
       begin_.assign(bytes);
       begin_in_frame_ = false;
+      drop_held();
       continue;
     }
     const bool moves = tracker_.position() >= next;  // a row change or a commit
-    const model::Position at = moves ? tracker_.position() : next;
+    if (!moves) {
+      // It has no position for a frame to end at, and goes with the record that follows.
+      take_run(gulp);
+      log::append_record(held_, bytes);
+      ++held_count_;
+      continue;
+    }
+    const model::Position at = tracker_.position();
     if (at <= last_) {  // in the log already
       take_run(gulp);
+      drop_held();
       continue;
     }
     if (run_begin_ == run_end_) {
@@ -52,7 +61,7 @@ Status FrameBuilder::add(const Gulp& gulp, std::vector<log::Frame>& out) {
     }
     run_end_ = message.offset + message.size;
     ++frame_.header.record_count;
-    if (moves) last_ = at;
+    last_ = at;
 
     const std::size_t size = frame_.payload.size() + run_end_ - run_begin_;
     if (kind == MessageKind::kCommit) {
@@ -62,7 +71,7 @@ Status FrameBuilder::add(const Gulp& gulp, std::vector<log::Frame>& out) {
         take_run(gulp);
         close_frame(out);
       }
-    } else if (moves) {
+    } else {
       changes_ += at.sequence - next.sequence + 1;
       if (size >= options_.frame_bytes_max) {
         take_run(gulp);
@@ -85,6 +94,14 @@ void FrameBuilder::start_frame(const Gulp::Message& message, const model::Positi
     ++frame_.header.record_count;
     begin_in_frame_ = true;
   }
+  frame_.payload += held_;
+  frame_.header.record_count += held_count_;
+  drop_held();
+}
+
+void FrameBuilder::drop_held() {
+  held_.clear();
+  held_count_ = 0;
 }
 
 // One copy for many messages: a gulp's arena has the payload's format.

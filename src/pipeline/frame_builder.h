@@ -61,6 +61,7 @@ class FrameBuilder {
 
  private:
   void start_frame(const postgres::Gulp::Message& message, const model::Position& first);
+  void drop_held();
   void take_run(const postgres::Gulp& gulp);
   void close_frame(std::vector<log::Frame>& out);
   Status add_relation(std::string_view message, model::Lsn start_lsn, std::vector<log::Frame>& out);
@@ -73,7 +74,11 @@ class FrameBuilder {
   postgres::StreamTracker tracker_;
   model::Position last_;  // of the last record or mark in the log or in the open frame
   std::string begin_;     // the open transaction's Begin message
-  log::Frame frame_;      // open
+  // Messages without a position of their own (Type, Origin), as records, until one that has
+  // follows.
+  std::string held_;
+  std::uint32_t held_count_ = 0;
+  log::Frame frame_;  // open
   bool begin_in_frame_ = false;
   std::uint64_t changes_ = 0;
   std::uint64_t transactions_ = 0;

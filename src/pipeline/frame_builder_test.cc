@@ -28,6 +28,9 @@ std::string letters(const log::Frame& frame) {
       case 'I':
         out += record.back();
         break;
+      case 'Y':
+        out += 'Y';
+        break;
       default:
         out += '?';
     }
@@ -74,6 +77,12 @@ std::string frames(const std::string& script, const Setup& setup = {}) {
 }
 
 }  // namespace
+
+TEST(FrameBuilder, ATypeGoesWithTheRowThatFollows) {
+  EXPECT_EQ(frames("1YRa.2YRb."), "S 1Ya.[1:1-1:2,108] S 2Yb.[2:1-2:2,208]");
+  EXPECT_EQ(frames("1a.2YRb.", {{}, {1u << 20, 1u << 20}}), "1a.[1:1-1:2,0] S 2Yb.[2:1-2:2,208]");
+  EXPECT_EQ(frames("1aYRb."), "1a[1:1-1:1,0] S 1Yb.[1:2-1:3,108]");
+}
 
 TEST(FrameBuilder, ACommitClosesAFrame) {
   EXPECT_EQ(frames("1ab.2c."), "1ab.[1:1-1:3,108] 2c.[2:1-2:2,208]");

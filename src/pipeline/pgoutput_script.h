@@ -53,7 +53,7 @@ inline std::string insert_message(std::string_view value) {
 }
 
 // Digits begin a transaction that commits at LSN 100 × the digit; '.' commits it; letters insert
-// themselves; 'R' is the table's Relation message.
+// themselves; 'R' is the table's Relation message, 'Y' a Type message.
 inline postgres::Gulp gulp_of(std::string_view script, std::uint64_t& open_lsn) {
   postgres::Gulp gulp;
   for (const char step : script) {
@@ -65,6 +65,8 @@ inline postgres::Gulp gulp_of(std::string_view script, std::uint64_t& open_lsn) 
       message = commit_message(open_lsn);
     } else if (step == 'R') {
       message = relation_message();
+    } else if (step == 'Y') {
+      message = std::string("Y\0\0\x40\0public\0mood\0", 17);
     } else {
       message = insert_message(std::string_view(&step, 1));
     }
