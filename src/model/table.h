@@ -35,7 +35,8 @@ struct Table {
   std::string name;
   ReplicaIdentity replica_identity = ReplicaIdentity::kDefault;
   std::vector<Column> columns;  // in the order in which pgoutput sends them
-  // The primary key's columns as indexes into `columns`, in key order; empty when there is none.
+  // The primary key's columns as indexes into `columns`, in key order; empty when there is none
+  // that holds after every statement's every row (a deferrable one does not).
   std::vector<std::uint32_t> primary_key;
 
   std::string qualified_name() const { return schema + "." + name; }

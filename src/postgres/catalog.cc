@@ -15,7 +15,8 @@ constexpr std::uint32_t kTextOid = 25;
 constexpr std::int64_t kFirstOtherOid = 10'000;  // types below it are PostgreSQL's own everywhere
 constexpr std::int64_t kPageBytes = 8192;
 
-// One row a column, in the order of pgoutput's messages; a table without columns has one row with
+// One row a column, in the order of pgoutput's messages. A deferrable primary key is none: within a
+// transaction two rows may have it, so it cannot tell rows apart. A table without columns has one row with
 // NULLs. {} takes a restriction by the publications' column lists.
 constexpr const char* kReadTables = R"(
 WITH wanted AS (SELECT id, pos FROM unnest($1::oid[]) WITH ORDINALITY AS w(id, pos))
@@ -35,6 +36,7 @@ SELECT c.oid, n.nspname, c.relname, c.relreplident,
   JOIN pg_class c ON c.oid = w.id
   JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_index pk ON pk.indrelid = c.oid AND pk.indisprimary AND pk.indisvalid
+                       AND pk.indimmediate
   LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
                           AND a.attgenerated = '' {}
   LEFT JOIN LATERAL (
@@ -59,7 +61,7 @@ constexpr const char* kListTables = R"(
 WITH identity AS (
   SELECT c.oid,
          EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary
-                    AND i.indisvalid) AS has_key,
+                    AND i.indisvalid AND i.indimmediate) AS has_key,
          c.relreplident = 'f' OR EXISTS (
            SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
               AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident

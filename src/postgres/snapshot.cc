@@ -35,6 +35,24 @@ Error changed(const model::Table& table, std::string detail) {
                std::move(detail), "Start the snapshot again");
 }
 
+// A result's column describes a domain as the type underneath with that type's modifier.
+Result<bool> has_type(Connection& connection, const QueryResult& result, int at,
+                      const model::Column& column) {
+  const std::uint32_t type = result.column_type(at);
+  const std::int32_t modifier = result.column_modifier(at);
+  if (type == model::value(column.type)) return modifier == column.type_modifier;
+  TRY_ASSIGN(
+      const QueryResult under,
+      connection.query(
+          "WITH RECURSIVE under(type, modifier) AS (SELECT $1::oid, $2::int UNION ALL"
+          " SELECT t.typbasetype, t.typtypmod FROM under u JOIN pg_type t ON t.oid = u.type"
+          "  WHERE t.typtype = 'd')"
+          " SELECT u.type::int8, u.modifier FROM under u JOIN pg_type t ON t.oid = u.type"
+          "  WHERE t.typtype <> 'd'",
+          {std::to_string(model::value(column.type)), std::to_string(column.type_modifier)}));
+  return under.row_count() == 1 && under.integer(0, 0) == type && under.integer(0, 1) == modifier;
+}
+
 }  // namespace
 
 Snapshot::~Snapshot() {
@@ -182,9 +200,8 @@ Status Snapshot::check_unchanged(Connection& connection, const Part& part) {
     while (at < now->column_count() && now->column_name(at) != column.name) ++at;
     if (at == now->column_count())
       return changed(table, fmt::format("column {} was dropped or renamed", column.name));
-    if (now->column_type(at) != model::value(column.type) ||
-        now->column_modifier(at) != column.type_modifier)
-      return changed(table, fmt::format("column {} has another type", column.name));
+    TRY_ASSIGN(const bool same, has_type(connection, *now, at, column));
+    if (!same) return changed(table, fmt::format("column {} has another type", column.name));
   }
   // A rewrite for a new column leaves nothing that an older snapshot sees. TRUNCATE does too, but
   // the stream tells of that; VACUUM FULL and CLUSTER keep what it sees.
