@@ -70,7 +70,7 @@ const std::vector<Type>& types() {
       {"json", {"{\"a\" : 1}", "null"}},
       {"jsonb", {"{\"a\": 1, \"b\": [1, 2]}"}},
       {"xml", {"<a>1</a>"}},
-      {"inet", {"10.0.0.1", "fe80::1/64"}},
+      {"inet", {"10.0.0.1", "fe80::1/64"}, {"10.0.0.1", "fe80::1/64"}},
       {"cidr", {"10.0.0.0/8"}},
       {"macaddr", {"08:00:2b:01:02:03"}},
       {"macaddr8", {"08:00:2b:01:02:03:04:05"}},
@@ -93,6 +93,9 @@ const std::vector<Type>& types() {
       {"mood", {"happy", "so so"}},
       {"pair", {"(1,\"x y\")"}},
       {"positive", {"1", "2147483647"}},
+      {"small", {"1", "99"}},
+      {"price", {"12.50"}, {"12.500000000"}},
+      {"good_mood", {"happy"}},
       {"pg_lsn", {"16/B374D848"}},
       {"xid", {"4294967295"}},
       {"txid_snapshot", {"10:20:10,14"}},
@@ -138,7 +141,9 @@ void expect_same(Scenario& scenario, const std::string& select) {
 TEST(Types, TheSameFromSnapshotInsertAndUpdate) {
   std::string setup =
       "CREATE TYPE mood AS ENUM ('happy', 'so so'); CREATE TYPE pair AS (a int, b text);"
-      "CREATE DOMAIN positive AS int CHECK (value > 0);\n";
+      "CREATE DOMAIN positive AS int CHECK (value > 0);"
+      "CREATE DOMAIN small AS positive CHECK (value < 100); CREATE DOMAIN price AS numeric(10,2);"
+      "CREATE DOMAIN good_mood AS mood CHECK (value = 'happy');\n";
   std::string changes;
   for (std::size_t type = 0; type < types().size(); ++type) {
     const std::string table = table_of(type);
