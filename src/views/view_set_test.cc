@@ -219,4 +219,142 @@ TEST_F(ViewSetTest, ABadDefinitionStopsNoOther) {
   EXPECT_EQ(rows("FROM g"), "1");
 }
 
+TEST_F(ViewSetTest, ExplainSaysHowAViewIsKept) {
+  open(tables_, {{"by_region", "SELECT region, sum(amount) AS amount FROM entries JOIN accounts "
+                               "ON account_id = accounts.id GROUP BY region"},
+                 {"owners", "SELECT DISTINCT owner FROM accounts"}});
+  begin();
+  builder().insert(accounts_, {"7", "ann", "north"});
+  builder().insert(entries_, {"1", "7", "5"});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(views_->explain("by_region")->text,
+            "view by_region: live, delta (an inner join on equality, totals by group)\n"
+            "  reads public.entries: changes of account_id, amount\n"
+            "    its rows are found by account_id (an arrangement)\n"
+            "  reads public.accounts: changes of id, region\n"
+            "    its rows are found by id (its own key)\n"
+            "  keeps group i1.region, sum CAST(1 AS BIGINT), sum CASE WHEN (i0.amount) IS NOT NULL THEN "
+            "CAST(1 AS BIGINT) ELSE 0 END, sum coalesce(CAST((i0.amount) AS DECIMAL(38,2)), "
+            "CAST(0 AS DECIMAL(38,2)))\n"
+            "  arrangement public.entries by account_id: 0 rows\n"
+            "  state: 1 rows\n");
+  EXPECT_EQ(views_->explain("owners")->text,
+            "view owners: live, recompute (DISTINCT)\n"
+            "  reads public.accounts\n"
+            "  computed anew when what it reads has changed, and compared with what it was\n"
+            "  state: 1 rows\n");
+  EXPECT_EQ(views_->explain("owner").error().text(),
+            "there is no view \"owner\". did you mean \"owners\"?");
+}
+
+TEST_F(ViewSetTest, ASnapshotBuildsEveryViewAnew) {
+  const std::vector<ViewSource> views = {
+      {"n", "SELECT count(*) AS n FROM entries"},
+      {"bad", "SELECT id, CAST(owner AS INTEGER) AS number FROM accounts"}};
+  open(tables_, views);
+  ASSERT_TRUE(engine_->begin_snapshot({1, model::Lsn{5}, 0}).ok());
+  next_ = {1, model::Lsn{5}, 0};
+  for (const TablePtr& table : tables_) ASSERT_TRUE(engine_->define_table(*table).ok());
+  // A restart while rows come in.
+  open({}, views);
+  EXPECT_EQ(error_of("n"), "waiting for the snapshot");
+  builder_ = std::make_unique<engine::BatchBuilder>(next_);
+  builder_->begin(5, model::Timestamp{0}, true, model::Transaction::Kind::kSnapshot);
+  builder().insert(entries_, {"1", "7", "5"}, model::Op::kRead);
+  builder().insert(accounts_, {"7", "ann", "north"}, model::Op::kRead);
+  ASSERT_EQ(commit(false), "");
+  EXPECT_FALSE(engine_->end_snapshot(next_, model::Lsn{6}).ok());
+  ASSERT_TRUE(views_->set_aside_failed().value());
+  const Status ended = engine_->end_snapshot(next_, model::Lsn{6});
+  ASSERT_TRUE(ended.ok()) << ended.error().text();
+  EXPECT_EQ(rows("FROM n"), "1");
+  EXPECT_THAT(error_of("bad"), testing::StartsWith("failed: "));
+  begin();
+  builder().insert(entries_, {"2", "7", "5"});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(rows("FROM n"), "2");
+}
+
+TEST_F(ViewSetTest, ATableThatComesLaterIsReadFromItsFirstRow) {
+  open({accounts_}, {{"n", "SELECT count(*) AS n FROM entries"},
+                     {"named", "SELECT e.id, owner FROM entries e JOIN accounts a ON e.account_id = a.id"}});
+  EXPECT_THAT(error_of("n"), testing::StartsWith("refused: there is no table or view \"entries\""));
+  begin();
+  builder().insert(accounts_, {"7", "ann", "north"});
+  builder().insert(entries_, {"1", "7", "5"});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(rows("FROM n"), "1");
+  EXPECT_EQ(rows("FROM named"), "1|ann");
+  begin();
+  builder().insert(entries_, {"2", "7", "5"});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(rows("FROM named"), "1|ann;2|ann");
+}
+
+TEST_F(ViewSetTest, AStoppedTableTakesItsViewsWithIt) {
+  const std::vector<ViewSource> views = {{"n", "SELECT count(*) AS n FROM entries"},
+                                         {"above", "SELECT n + 1 AS m FROM n"},
+                                         {"good", "SELECT count(*) AS n FROM accounts"}};
+  open(tables_, views);
+  ASSERT_TRUE(engine_->stop_table(entries_->id, "a column is gone").ok());
+  EXPECT_EQ(error_of("n"), "failed: table public.entries is stopped (a column is gone)");
+  EXPECT_THAT(error_of("above"), testing::StartsWith("failed: the view reads n, which is failed"));
+  begin();
+  builder().insert(accounts_, {"7", "ann", "north"});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(rows("FROM good"), "1");
+  open(tables_, views);
+  EXPECT_EQ(error_of("n"), "failed: table public.entries is stopped (a column is gone)");
+  EXPECT_EQ(rows("FROM good"), "1");
+}
+
+TEST_F(ViewSetTest, ListenersGetWhatChanged) {
+  open(tables_, {{"balance", "SELECT account_id, sum(amount) AS balance FROM entries GROUP BY 1"},
+                 {"all_ids", "SELECT account_id FROM entries"}});
+  std::string told;
+  views_->set_delta_listener(
+      [&](duck::Connection& connection, const std::string& view, const std::string& select) -> Status {
+        TRY_ASSIGN(const auto changes, connection.query_texts("SELECT * FROM (" + select + ") ORDER BY ALL"));
+        for (const auto& row : changes.rows)
+          told += fmt::format("{} {} {};", view, row[0].value_or("NULL"), row.back().value_or("NULL"));
+        return {};
+      });
+  begin();
+  builder().insert(entries_, {"1", "7", "5"});
+  builder().insert(entries_, {"2", "7", "5"});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(told, "balance 7 1;all_ids 7 2;");
+  told.clear();
+  begin();
+  builder().update(entries_, {}, {"1", "7", "6"});
+  builder().update(entries_, {}, {"2", "7", "5"});
+  ASSERT_EQ(commit(), "");
+  // The balance went and came with another value; the identifiers are what they were.
+  EXPECT_EQ(told, "balance 7 -1;balance 7 1;");
+}
+
+TEST_F(ViewSetTest, RolledBackBatchesLeaveNothingBehind) {
+  open(tables_, {{"n", "SELECT count(*) AS n, sum(amount) AS s FROM entries"},
+                 {"named", "SELECT e.id, owner FROM entries e JOIN accounts a ON e.account_id = a.id"}});
+  int failures = 1;
+  views_->set_delta_listener([&](duck::Connection&, const std::string& view, const std::string&) -> Status {
+    if (view == "named" && failures-- > 0) return error(Code::kIo, "no");
+    return {};
+  });
+  begin();
+  builder().insert(accounts_, {"7", "ann", "north"});
+  builder().truncate(entries_);
+  builder().insert(entries_, {"1", "7", "5"});
+  ASSERT_EQ(commit(), "");
+  failures = 1;
+  begin();
+  builder().insert(entries_, {"2", "7", "5"});
+  builder().update(accounts_, {}, {"7", "bob", "north"});
+  EXPECT_EQ(commit(), "no");
+  ASSERT_TRUE(engine_->apply(builder().batch()).ok());
+  next_ = builder().batch().to;
+  EXPECT_EQ(rows("FROM n"), "2|10.00");
+  EXPECT_EQ(rows("FROM named"), "1|bob;2|bob");
+}
+
 }  // namespace pgweir::views
