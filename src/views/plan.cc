@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "views/totals.h"
+
 namespace pgweir::views {
 
 using duck::quote_identifier;
@@ -16,45 +18,6 @@ constexpr int kAliasDepthMax = 8;
 bool is_one_of(const std::string& text, std::initializer_list<const char*> options) {
   return std::any_of(options.begin(), options.end(), [&](const char* o) { return text == o; });
 }
-
-// The type in which a column of `type` is added up for one row, and that of the total; empty when
-// the total could not be taken back exactly.
-struct SumType {
-  std::string value;
-  std::string total;
-};
-
-SumType sum_type(const std::string& type) {
-  if (is_one_of(type,
-                {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "BOOLEAN"}))
-    return {"BIGINT", "HUGEINT"};
-  if (is_one_of(type, {"BIGINT", "UBIGINT", "HUGEINT"})) return {"HUGEINT", "HUGEINT"};
-  if (type.starts_with("DECIMAL(")) {
-    const std::string scale = type.substr(type.find(',') + 1);
-    return {"DECIMAL(38," + scale, "DECIMAL(38," + scale};
-  }
-  return {};
-}
-
-// Two types whose equal values have equal hashes after a TRY_CAST from one to the other.
-bool joinable(const std::string& a, const std::string& b) {
-  const auto family = [](const std::string& type) -> std::string {
-    const SumType sum = sum_type(type);
-    if (type != "BOOLEAN" && !sum.value.empty()) return "number";
-    return type;
-  };
-  return a == b || family(a) == family(b);
-}
-
-struct Aggregate {
-  std::string function;  // "count", "sum", "avg"
-  std::string argument;  // SQL; "" for count(*)
-  std::string filter;    // SQL; "" without
-  std::string argument_type;
-  std::string type;
-
-  bool operator==(const Aggregate&) const = default;
-};
 
 class Planner {
  public:
@@ -576,16 +539,6 @@ class Planner {
     return true;
   }
 
-  // The partial that holds `value`, shared by all who need it.
-  std::string partial(const std::string& prefix, const std::string& type,
-                      const std::string& value) {
-    for (const Partial& known : plan_.partials)
-      if (known.value == value && known.type == type) return known.column;
-    plan_.partials.push_back(
-        {fmt::format("pgweir_{}{}", prefix, plan_.partials.size()), type, value});
-    return plan_.partials.back().column;
-  }
-
   bool finish_groups() {
     if (plan_.global) {
       plan_.groups.push_back({"pgweir_g0", "TINYINT"});
@@ -594,37 +547,10 @@ class Planner {
     plan_.partials.push_back({"pgweir_n", "BIGINT", "CAST(1 AS BIGINT)"});
     for (std::size_t i = 0; i < aggregates_.size(); ++i) {
       std::string final_sql;
-      if (!final_of(aggregates_[i], &final_sql)) return false;
+      const std::string reason = add_total(aggregates_[i], plan_, &final_sql);
+      if (!reason.empty()) return no(reason);
       plan_.finals.emplace_back(fmt::format("pgweir_a{}", i), std::move(final_sql));
     }
-    return true;
-  }
-
-  bool final_of(const Aggregate& aggregate, std::string* sql) {
-    const std::string when = aggregate.filter.empty() ? "" : "(" + aggregate.filter + ")";
-    const std::string argument = "(" + aggregate.argument + ")";
-    std::string counted = "pgweir_n";
-    if (!aggregate.argument.empty() || !when.empty()) {
-      std::string test = aggregate.argument.empty() ? "" : argument + " IS NOT NULL";
-      if (!when.empty()) test = test.empty() ? when : when + " AND " + test;
-      counted = partial("c", "BIGINT", "CASE WHEN " + test + " THEN CAST(1 AS BIGINT) ELSE 0 END");
-    }
-    if (aggregate.function == "count") {
-      *sql = counted;
-      return true;
-    }
-    const SumType types = sum_type(aggregate.argument_type);
-    if (types.value.empty())
-      return no(fmt::format("{}() over {}, from which a value cannot be taken back exactly",
-                            aggregate.function, aggregate.argument_type));
-    const std::string zero = fmt::format("CAST(0 AS {})", types.value);
-    std::string value = fmt::format("coalesce(CAST({} AS {}), {})", argument, types.value, zero);
-    if (!when.empty()) value = fmt::format("CASE WHEN {} THEN {} ELSE {} END", when, value, zero);
-    const std::string total = partial("s", types.total, value);
-    *sql =
-        aggregate.function == "sum"
-            ? fmt::format("CASE WHEN {} > 0 THEN {} END", counted, total)
-            : fmt::format("CASE WHEN {0} > 0 THEN CAST({1} AS DOUBLE) / {0} END", counted, total);
     return true;
   }
 

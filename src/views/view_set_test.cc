@@ -220,24 +220,26 @@ TEST_F(ViewSetTest, ABadDefinitionStopsNoOther) {
 }
 
 TEST_F(ViewSetTest, ExplainSaysHowAViewIsKept) {
-  open(tables_, {{"by_region", "SELECT region, sum(amount) AS amount FROM entries JOIN accounts "
-                               "ON account_id = accounts.id GROUP BY region"},
+  open(tables_, {{"by_region",
+                  "SELECT region, sum(amount) AS amount FROM entries JOIN accounts "
+                  "ON account_id = accounts.id GROUP BY region"},
                  {"owners", "SELECT DISTINCT owner FROM accounts"}});
   begin();
   builder().insert(accounts_, {"7", "ann", "north"});
   builder().insert(entries_, {"1", "7", "5"});
   ASSERT_EQ(commit(), "");
-  EXPECT_EQ(views_->explain("by_region")->text,
-            "view by_region: live, delta (an inner join on equality, totals by group)\n"
-            "  reads public.entries: changes of account_id, amount\n"
-            "    its rows are found by account_id (an arrangement)\n"
-            "  reads public.accounts: changes of id, region\n"
-            "    its rows are found by id (its own key)\n"
-            "  keeps group i1.region, sum CAST(1 AS BIGINT), sum CASE WHEN (i0.amount) IS NOT NULL THEN "
-            "CAST(1 AS BIGINT) ELSE 0 END, sum coalesce(CAST((i0.amount) AS DECIMAL(38,2)), "
-            "CAST(0 AS DECIMAL(38,2)))\n"
-            "  arrangement public.entries by account_id: 0 rows\n"
-            "  state: 1 rows\n");
+  EXPECT_EQ(
+      views_->explain("by_region")->text,
+      "view by_region: live, delta (an inner join on equality, totals by group)\n"
+      "  reads public.entries: changes of account_id, amount\n"
+      "    its rows are found by account_id (an arrangement)\n"
+      "  reads public.accounts: changes of id, region\n"
+      "    its rows are found by id (its own key)\n"
+      "  keeps group i1.region, sum CAST(1 AS BIGINT), sum CASE WHEN (i0.amount) IS NOT NULL THEN "
+      "CAST(1 AS BIGINT) ELSE 0 END, sum coalesce(CAST((i0.amount) AS DECIMAL(38,2)), "
+      "CAST(0 AS DECIMAL(38,2)))\n"
+      "  arrangement public.entries by account_id: 0 rows\n"
+      "  state: 1 rows\n");
   EXPECT_EQ(views_->explain("owners")->text,
             "view owners: live, recompute (DISTINCT)\n"
             "  reads public.accounts\n"
@@ -276,8 +278,9 @@ TEST_F(ViewSetTest, ASnapshotBuildsEveryViewAnew) {
 }
 
 TEST_F(ViewSetTest, ATableThatComesLaterIsReadFromItsFirstRow) {
-  open({accounts_}, {{"n", "SELECT count(*) AS n FROM entries"},
-                     {"named", "SELECT e.id, owner FROM entries e JOIN accounts a ON e.account_id = a.id"}});
+  open({accounts_},
+       {{"n", "SELECT count(*) AS n FROM entries"},
+        {"named", "SELECT e.id, owner FROM entries e JOIN accounts a ON e.account_id = a.id"}});
   EXPECT_THAT(error_of("n"), testing::StartsWith("refused: there is no table or view \"entries\""));
   begin();
   builder().insert(accounts_, {"7", "ann", "north"});
@@ -312,13 +315,14 @@ TEST_F(ViewSetTest, ListenersGetWhatChanged) {
   open(tables_, {{"balance", "SELECT account_id, sum(amount) AS balance FROM entries GROUP BY 1"},
                  {"all_ids", "SELECT account_id FROM entries"}});
   std::string told;
-  views_->set_delta_listener(
-      [&](duck::Connection& connection, const std::string& view, const std::string& select) -> Status {
-        TRY_ASSIGN(const auto changes, connection.query_texts("SELECT * FROM (" + select + ") ORDER BY ALL"));
-        for (const auto& row : changes.rows)
-          told += fmt::format("{} {} {};", view, row[0].value_or("NULL"), row.back().value_or("NULL"));
-        return {};
-      });
+  views_->set_delta_listener([&](duck::Connection& connection, const std::string& view,
+                                 const std::string& select) -> Status {
+    TRY_ASSIGN(const auto changes,
+               connection.query_texts("SELECT * FROM (" + select + ") ORDER BY ALL"));
+    for (const auto& row : changes.rows)
+      told += fmt::format("{} {} {};", view, row[0].value_or("NULL"), row.back().value_or("NULL"));
+    return {};
+  });
   begin();
   builder().insert(entries_, {"1", "7", "5"});
   builder().insert(entries_, {"2", "7", "5"});
@@ -334,13 +338,15 @@ TEST_F(ViewSetTest, ListenersGetWhatChanged) {
 }
 
 TEST_F(ViewSetTest, RolledBackBatchesLeaveNothingBehind) {
-  open(tables_, {{"n", "SELECT count(*) AS n, sum(amount) AS s FROM entries"},
-                 {"named", "SELECT e.id, owner FROM entries e JOIN accounts a ON e.account_id = a.id"}});
+  open(tables_,
+       {{"n", "SELECT count(*) AS n, sum(amount) AS s FROM entries"},
+        {"named", "SELECT e.id, owner FROM entries e JOIN accounts a ON e.account_id = a.id"}});
   int failures = 1;
-  views_->set_delta_listener([&](duck::Connection&, const std::string& view, const std::string&) -> Status {
-    if (view == "named" && failures-- > 0) return error(Code::kIo, "no");
-    return {};
-  });
+  views_->set_delta_listener(
+      [&](duck::Connection&, const std::string& view, const std::string&) -> Status {
+        if (view == "named" && failures-- > 0) return error(Code::kIo, "no");
+        return {};
+      });
   begin();
   builder().insert(accounts_, {"7", "ann", "north"});
   builder().truncate(entries_);
