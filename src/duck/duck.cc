@@ -8,12 +8,18 @@
 namespace pgweir::duck {
 namespace {
 
-duckdb_database as_database(void* handle) { return static_cast<duckdb_database>(handle); }
-duckdb_connection as_connection(void* handle) { return static_cast<duckdb_connection>(handle); }
+duckdb_database as_database(void* handle) {
+  return static_cast<duckdb_database>(handle);
+}
+duckdb_connection as_connection(void* handle) {
+  return static_cast<duckdb_connection>(handle);
+}
 duckdb_prepared_statement as_statement(void* handle) {
   return static_cast<duckdb_prepared_statement>(handle);
 }
-duckdb_data_chunk as_chunk(void* handle) { return static_cast<duckdb_data_chunk>(handle); }
+duckdb_data_chunk as_chunk(void* handle) {
+  return static_cast<duckdb_data_chunk>(handle);
+}
 
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
@@ -32,7 +38,8 @@ Error to_error(duckdb_error_type type, const char* message) {
     if (text.starts_with("IO Error")) code = Code::kIo;
     if (text.starts_with("Out of Memory Error")) code = Code::kUnavailable;
     if (text.starts_with("INTERRUPT")) code = Code::kCancelled;
-    if (text.starts_with("INTERNAL Error") || text.starts_with("FATAL Error")) code = Code::kInternal;
+    if (text.starts_with("INTERNAL Error") || text.starts_with("FATAL Error"))
+      code = Code::kInternal;
   }
   if (contains(text, "No space left on device")) code = Code::kNoSpace;
   return error(code, text);
@@ -40,58 +47,104 @@ Error to_error(duckdb_error_type type, const char* message) {
 
 Type kind_of(duckdb_type type) {
   switch (type) {
-    case DUCKDB_TYPE_BOOLEAN: return Type::kBoolean;
-    case DUCKDB_TYPE_TINYINT: return Type::kTinyint;
-    case DUCKDB_TYPE_SMALLINT: return Type::kSmallint;
-    case DUCKDB_TYPE_INTEGER: return Type::kInteger;
-    case DUCKDB_TYPE_BIGINT: return Type::kBigint;
-    case DUCKDB_TYPE_UBIGINT: return Type::kUbigint;
-    case DUCKDB_TYPE_HUGEINT: return Type::kHugeint;
-    case DUCKDB_TYPE_FLOAT: return Type::kFloat;
-    case DUCKDB_TYPE_DOUBLE: return Type::kDouble;
-    case DUCKDB_TYPE_DECIMAL: return Type::kDecimal;
-    case DUCKDB_TYPE_VARCHAR: return Type::kVarchar;
-    case DUCKDB_TYPE_BLOB: return Type::kBlob;
-    case DUCKDB_TYPE_DATE: return Type::kDate;
-    case DUCKDB_TYPE_TIME: return Type::kTime;
-    case DUCKDB_TYPE_TIMESTAMP: return Type::kTimestamp;
-    case DUCKDB_TYPE_TIMESTAMP_TZ: return Type::kTimestampTz;
-    case DUCKDB_TYPE_UUID: return Type::kUuid;
-    case DUCKDB_TYPE_INTERVAL: return Type::kInterval;
-    default: return Type::kOther;
+    case DUCKDB_TYPE_BOOLEAN:
+      return Type::kBoolean;
+    case DUCKDB_TYPE_TINYINT:
+      return Type::kTinyint;
+    case DUCKDB_TYPE_SMALLINT:
+      return Type::kSmallint;
+    case DUCKDB_TYPE_INTEGER:
+      return Type::kInteger;
+    case DUCKDB_TYPE_BIGINT:
+      return Type::kBigint;
+    case DUCKDB_TYPE_UBIGINT:
+      return Type::kUbigint;
+    case DUCKDB_TYPE_HUGEINT:
+      return Type::kHugeint;
+    case DUCKDB_TYPE_FLOAT:
+      return Type::kFloat;
+    case DUCKDB_TYPE_DOUBLE:
+      return Type::kDouble;
+    case DUCKDB_TYPE_DECIMAL:
+      return Type::kDecimal;
+    case DUCKDB_TYPE_VARCHAR:
+      return Type::kVarchar;
+    case DUCKDB_TYPE_BLOB:
+      return Type::kBlob;
+    case DUCKDB_TYPE_DATE:
+      return Type::kDate;
+    case DUCKDB_TYPE_TIME:
+      return Type::kTime;
+    case DUCKDB_TYPE_TIMESTAMP:
+      return Type::kTimestamp;
+    case DUCKDB_TYPE_TIMESTAMP_TZ:
+      return Type::kTimestampTz;
+    case DUCKDB_TYPE_UUID:
+      return Type::kUuid;
+    case DUCKDB_TYPE_INTERVAL:
+      return Type::kInterval;
+    default:
+      return Type::kOther;
   }
 }
 
 // DuckDB's text of a type, for those with a fixed one.
 const char* name_of(duckdb_type type) {
   switch (type) {
-    case DUCKDB_TYPE_BOOLEAN: return "BOOLEAN";
-    case DUCKDB_TYPE_TINYINT: return "TINYINT";
-    case DUCKDB_TYPE_SMALLINT: return "SMALLINT";
-    case DUCKDB_TYPE_INTEGER: return "INTEGER";
-    case DUCKDB_TYPE_BIGINT: return "BIGINT";
-    case DUCKDB_TYPE_UTINYINT: return "UTINYINT";
-    case DUCKDB_TYPE_USMALLINT: return "USMALLINT";
-    case DUCKDB_TYPE_UINTEGER: return "UINTEGER";
-    case DUCKDB_TYPE_UBIGINT: return "UBIGINT";
-    case DUCKDB_TYPE_HUGEINT: return "HUGEINT";
-    case DUCKDB_TYPE_UHUGEINT: return "UHUGEINT";
-    case DUCKDB_TYPE_FLOAT: return "FLOAT";
-    case DUCKDB_TYPE_DOUBLE: return "DOUBLE";
-    case DUCKDB_TYPE_VARCHAR: return "VARCHAR";
-    case DUCKDB_TYPE_BLOB: return "BLOB";
-    case DUCKDB_TYPE_DATE: return "DATE";
-    case DUCKDB_TYPE_TIME: return "TIME";
-    case DUCKDB_TYPE_TIME_TZ: return "TIME WITH TIME ZONE";
-    case DUCKDB_TYPE_TIMESTAMP: return "TIMESTAMP";
-    case DUCKDB_TYPE_TIMESTAMP_S: return "TIMESTAMP_S";
-    case DUCKDB_TYPE_TIMESTAMP_MS: return "TIMESTAMP_MS";
-    case DUCKDB_TYPE_TIMESTAMP_NS: return "TIMESTAMP_NS";
-    case DUCKDB_TYPE_TIMESTAMP_TZ: return "TIMESTAMP WITH TIME ZONE";
-    case DUCKDB_TYPE_UUID: return "UUID";
-    case DUCKDB_TYPE_INTERVAL: return "INTERVAL";
-    case DUCKDB_TYPE_BIT: return "BIT";
-    default: return "OTHER";
+    case DUCKDB_TYPE_BOOLEAN:
+      return "BOOLEAN";
+    case DUCKDB_TYPE_TINYINT:
+      return "TINYINT";
+    case DUCKDB_TYPE_SMALLINT:
+      return "SMALLINT";
+    case DUCKDB_TYPE_INTEGER:
+      return "INTEGER";
+    case DUCKDB_TYPE_BIGINT:
+      return "BIGINT";
+    case DUCKDB_TYPE_UTINYINT:
+      return "UTINYINT";
+    case DUCKDB_TYPE_USMALLINT:
+      return "USMALLINT";
+    case DUCKDB_TYPE_UINTEGER:
+      return "UINTEGER";
+    case DUCKDB_TYPE_UBIGINT:
+      return "UBIGINT";
+    case DUCKDB_TYPE_HUGEINT:
+      return "HUGEINT";
+    case DUCKDB_TYPE_UHUGEINT:
+      return "UHUGEINT";
+    case DUCKDB_TYPE_FLOAT:
+      return "FLOAT";
+    case DUCKDB_TYPE_DOUBLE:
+      return "DOUBLE";
+    case DUCKDB_TYPE_VARCHAR:
+      return "VARCHAR";
+    case DUCKDB_TYPE_BLOB:
+      return "BLOB";
+    case DUCKDB_TYPE_DATE:
+      return "DATE";
+    case DUCKDB_TYPE_TIME:
+      return "TIME";
+    case DUCKDB_TYPE_TIME_TZ:
+      return "TIME WITH TIME ZONE";
+    case DUCKDB_TYPE_TIMESTAMP:
+      return "TIMESTAMP";
+    case DUCKDB_TYPE_TIMESTAMP_S:
+      return "TIMESTAMP_S";
+    case DUCKDB_TYPE_TIMESTAMP_MS:
+      return "TIMESTAMP_MS";
+    case DUCKDB_TYPE_TIMESTAMP_NS:
+      return "TIMESTAMP_NS";
+    case DUCKDB_TYPE_TIMESTAMP_TZ:
+      return "TIMESTAMP WITH TIME ZONE";
+    case DUCKDB_TYPE_UUID:
+      return "UUID";
+    case DUCKDB_TYPE_INTERVAL:
+      return "INTERVAL";
+    case DUCKDB_TYPE_BIT:
+      return "BIT";
+    default:
+      return "OTHER";
   }
 }
 
@@ -106,7 +159,8 @@ class LogicalType {
 
   std::string text() const {
     if (id() == DUCKDB_TYPE_DECIMAL)
-      return fmt::format("DECIMAL({},{})", duckdb_decimal_width(type_), duckdb_decimal_scale(type_));
+      return fmt::format("DECIMAL({},{})", duckdb_decimal_width(type_),
+                         duckdb_decimal_scale(type_));
     if (id() == DUCKDB_TYPE_LIST)
       return LogicalType(duckdb_list_type_child_type(type_)).text() + "[]";
     return name_of(id());
@@ -129,8 +183,8 @@ Result<std::unique_ptr<Database>> Database::open(
   all.emplace_back("autoinstall_known_extensions", "false");
   all.emplace_back("autoload_known_extensions", "false");
   // DuckDB 1.5 plans a prepared statement with the statistics that its tables have at that moment
-  // (ranges of values, "never NULL", sizes of groups) and runs that plan on later contents too: rows
-  // are then missed without an error. Without this pass a plan depends on the catalog alone.
+  // (ranges of values, "never NULL", sizes of groups) and runs that plan on later contents too:
+  // rows are then missed without an error. Without this pass a plan depends on the catalog alone.
   all.emplace_back("disabled_optimizers", "statistics_propagation");
   for (const auto& [name, value] : all) {
     if (duckdb_set_config(config, name.c_str(), value.c_str()) != DuckDBSuccess) {
@@ -199,7 +253,9 @@ Rows& Rows::operator=(Rows&& other) noexcept {
   return *this;
 }
 
-Rows::~Rows() { release(); }
+Rows::~Rows() {
+  release();
+}
 
 void Rows::release() {
   if (chunk_ != nullptr) {
@@ -244,13 +300,18 @@ Statement::~Statement() {
 
 StatementKind Statement::kind() const {
   switch (duckdb_prepared_statement_type(as_statement(handle_))) {
-    case DUCKDB_STATEMENT_TYPE_SELECT: return StatementKind::kSelect;
-    case DUCKDB_STATEMENT_TYPE_EXPLAIN: return StatementKind::kExplain;
-    default: return StatementKind::kOther;
+    case DUCKDB_STATEMENT_TYPE_SELECT:
+      return StatementKind::kSelect;
+    case DUCKDB_STATEMENT_TYPE_EXPLAIN:
+      return StatementKind::kExplain;
+    default:
+      return StatementKind::kOther;
   }
 }
 
-std::size_t Statement::parameter_count() const { return duckdb_nparams(as_statement(handle_)); }
+std::size_t Statement::parameter_count() const {
+  return duckdb_nparams(as_statement(handle_));
+}
 
 namespace {
 Status bound(duckdb_state state, void* handle) {
@@ -324,7 +385,8 @@ Status Connection::execute(const std::string& sql) {
 // are those of a catalog that nobody else has seen.
 void Connection::note_catalog_change(std::string_view sql) {
   const bool ends = contains(sql, "COMMIT") || contains(sql, "ROLLBACK");
-  const bool changes = contains(sql, "CREATE ") || contains(sql, "DROP ") || contains(sql, "ALTER ");
+  const bool changes =
+      contains(sql, "CREATE ") || contains(sql, "DROP ") || contains(sql, "ALTER ");
   if (changes || (ends && changed_in_transaction_)) ++catalog_changes_;
   if (changes) changed_in_transaction_ = true;
   if (ends) changed_in_transaction_ = false;
@@ -351,7 +413,8 @@ Result<TextRows> Connection::query_texts(const std::string& select) {
     casts += fmt::format("{}CAST(c{} AS VARCHAR)", i == 0 ? "" : ", ", i);
   }
   // The line break ends a comment that the SELECT may close with.
-  TRY_ASSIGN(Rows rows, query(fmt::format("SELECT {} FROM ({}\n) AS texts({})", casts, select, names)));
+  TRY_ASSIGN(Rows rows,
+             query(fmt::format("SELECT {} FROM ({}\n) AS texts({})", casts, select, names)));
   while (const Chunk* chunk = rows.next()) {
     for (std::size_t row = 0; row < chunk->row_count(); ++row) {
       TextRow& texts = out.rows.emplace_back(out.columns.size());
@@ -414,7 +477,9 @@ Result<std::int64_t> Connection::query_int(const std::string& select) {
   return chunk->data<std::int64_t>(0)[0];
 }
 
-void Connection::interrupt() { duckdb_interrupt(as_connection(handle_)); }
+void Connection::interrupt() {
+  duckdb_interrupt(as_connection(handle_));
+}
 
 // --- Appender --------------------------------------------------------------------------------
 
@@ -494,8 +559,12 @@ Result<std::unique_ptr<Appender>> Connection::appender(const std::string& catalo
 Appender::Appender(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Appender::~Appender() = default;
 
-std::size_t Appender::column_count() const { return state_->columns.size(); }
-Type Appender::column_type(std::size_t column) const { return state_->columns[column].type; }
+std::size_t Appender::column_count() const {
+  return state_->columns.size();
+}
+Type Appender::column_type(std::size_t column) const {
+  return state_->columns[column].type;
+}
 
 void Appender::append_null() {
   auto& column = state_->columns[state_->column];
@@ -507,15 +576,20 @@ void Appender::append_null() {
   ++state_->column;
 }
 
-void Appender::append_bool(bool value) { state_->put(value); }
+void Appender::append_bool(bool value) {
+  state_->put(value);
+}
 
 void Appender::append_int(std::int64_t value) {
   const auto& column = state_->columns[state_->column];
   switch (column.type) {
-    case Type::kTinyint: return state_->put(static_cast<std::int8_t>(value));
-    case Type::kSmallint: return state_->put(static_cast<std::int16_t>(value));
+    case Type::kTinyint:
+      return state_->put(static_cast<std::int8_t>(value));
+    case Type::kSmallint:
+      return state_->put(static_cast<std::int16_t>(value));
     case Type::kInteger:
-    case Type::kDate: return state_->put(static_cast<std::int32_t>(value));
+    case Type::kDate:
+      return state_->put(static_cast<std::int32_t>(value));
     case Type::kDecimal:
       if (column.decimal_width <= 4) return state_->put(static_cast<std::int16_t>(value));
       if (column.decimal_width <= 9) return state_->put(static_cast<std::int32_t>(value));
@@ -523,7 +597,8 @@ void Appender::append_int(std::int64_t value) {
       return append_int128(static_cast<std::uint64_t>(value), value < 0 ? -1 : 0);
     case Type::kHugeint:
       return append_int128(static_cast<std::uint64_t>(value), value < 0 ? -1 : 0);
-    default: return state_->put(value);
+    default:
+      return state_->put(value);
   }
 }
 
@@ -587,9 +662,15 @@ std::string quoted(std::string_view text, char quote) {
 }
 }  // namespace
 
-std::string quote_identifier(std::string_view name) { return quoted(name, '"'); }
-std::string quote_literal(std::string_view text) { return quoted(text, '\''); }
+std::string quote_identifier(std::string_view name) {
+  return quoted(name, '"');
+}
+std::string quote_literal(std::string_view text) {
+  return quoted(text, '\'');
+}
 
-std::string library_version() { return duckdb_library_version(); }
+std::string library_version() {
+  return duckdb_library_version();
+}
 
 }  // namespace pgweir::duck

@@ -19,13 +19,16 @@ class DuckTest : public testing::Test {
     std::string out;
     for (const TextRow& row : result->rows) {
       if (!out.empty()) out += ";";
-      for (std::size_t i = 0; i < row.size(); ++i) out += (i == 0 ? "" : "|") + row[i].value_or("NULL");
+      for (std::size_t i = 0; i < row.size(); ++i)
+        out += (i == 0 ? "" : "|") + row[i].value_or("NULL");
     }
     return out;
   }
 };
 
-TEST_F(DuckTest, TheLibraryIsThePinnedVersion) { EXPECT_EQ(library_version(), "v1.5.5"); }
+TEST_F(DuckTest, TheLibraryIsThePinnedVersion) {
+  EXPECT_EQ(library_version(), "v1.5.5");
+}
 
 TEST_F(DuckTest, ErrorsCarryTheMessage) {
   const auto status = connection_->execute("SELEC 1");
@@ -42,12 +45,13 @@ TEST_F(DuckTest, TextsOfRepeatedNamesAndCommentsAndOrder) {
 }
 
 TEST_F(DuckTest, AppenderKeepsEveryTypeAndNull) {
-  ASSERT_TRUE(connection_
-                  ->execute("CREATE TEMP TABLE t (b BOOLEAN, i8 TINYINT, i16 SMALLINT, i32 INTEGER, "
-                            "i64 BIGINT, h HUGEINT, f FLOAT, d DOUBLE, d4 DECIMAL(4,1), d9 DECIMAL(9,2), "
-                            "d18 DECIMAL(18,3), d38 DECIMAL(38,9), s VARCHAR, x BLOB, dt DATE, tm TIME, "
-                            "ts TIMESTAMP, iv INTERVAL)")
-                  .ok());
+  ASSERT_TRUE(
+      connection_
+          ->execute("CREATE TEMP TABLE t (b BOOLEAN, i8 TINYINT, i16 SMALLINT, i32 INTEGER, "
+                    "i64 BIGINT, h HUGEINT, f FLOAT, d DOUBLE, d4 DECIMAL(4,1), d9 DECIMAL(9,2), "
+                    "d18 DECIMAL(18,3), d38 DECIMAL(38,9), s VARCHAR, x BLOB, dt DATE, tm TIME, "
+                    "ts TIMESTAMP, iv INTERVAL)")
+          .ok());
   auto appender = connection_->appender("temp", "main", "t").value();
   appender->append_bool(true);
   for (int i = 0; i < 4; ++i) appender->append_int(-7);
@@ -80,8 +84,10 @@ TEST_F(DuckTest, AppenderGoesOverManyChunks) {
   auto appender = connection_->appender("temp", "main", "t").value();
   for (int i = 0; i < 10'000; ++i) {
     appender->append_int(i);
-    if (i % 3 == 0) appender->append_null();
-    else appender->append_text("value number " + std::to_string(i));
+    if (i % 3 == 0)
+      appender->append_null();
+    else
+      appender->append_text("value number " + std::to_string(i));
     ASSERT_TRUE(appender->end_row().ok());
   }
   ASSERT_TRUE(appender->flush().ok());
@@ -97,7 +103,9 @@ TEST_F(DuckTest, FailedBodyRollsBack) {
   });
   EXPECT_FALSE(status.ok());
   EXPECT_EQ(answer("SELECT count(*) FROM t"), "0");
-  EXPECT_TRUE(in_transaction(*connection_, [&] { return connection_->execute("INSERT INTO t VALUES (1)"); }).ok());
+  EXPECT_TRUE(in_transaction(*connection_, [&] {
+                return connection_->execute("INSERT INTO t VALUES (1)");
+              }).ok());
   EXPECT_EQ(answer("SELECT count(*) FROM t"), "1");
 }
 
@@ -108,8 +116,9 @@ TEST_F(DuckTest, PreparedStatementsSeeRowsOutsideTheRangeThatTheyWerePreparedWit
                             "CREATE TABLE o (k BIGINT, n BIGINT)")
                   .ok());
   auto statement = connection_
-                       ->prepare("INSERT INTO o SELECT t.k, n FROM t JOIN (SELECT k, count(*) AS n "
-                                 "FROM d GROUP BY k HAVING count(*) > 0) AS e ON t.k = e.k")
+                       ->prepare(
+                           "INSERT INTO o SELECT t.k, n FROM t JOIN (SELECT k, count(*) AS n "
+                           "FROM d GROUP BY k HAVING count(*) > 0) AS e ON t.k = e.k")
                        .value();
   ASSERT_TRUE(statement->execute().ok());
   ASSERT_TRUE(connection_
@@ -125,9 +134,10 @@ TEST_F(DuckTest, PreparedStatementsSurviveChangesOfTheCatalog) {
   ASSERT_TRUE(connection_->execute("CREATE TABLE t (k INT)").ok());
   const auto add = connection_->prepare("INSERT INTO t VALUES ($1)").value();
   const auto count = connection_->prepare("SELECT count(*) FROM t").value();
-  for (const char* change : {"CREATE TABLE u (a INT)", "ALTER TABLE t ADD COLUMN b INT DEFAULT 1",
-                             "ALTER TABLE t DROP COLUMN b", "BEGIN; CREATE TABLE v (a INT); ROLLBACK",
-                             "DROP TABLE t; CREATE TABLE t (k INT)"}) {
+  for (const char* change :
+       {"CREATE TABLE u (a INT)", "ALTER TABLE t ADD COLUMN b INT DEFAULT 1",
+        "ALTER TABLE t DROP COLUMN b", "BEGIN; CREATE TABLE v (a INT); ROLLBACK",
+        "DROP TABLE t; CREATE TABLE t (k INT)"}) {
     ASSERT_TRUE(connection_->execute("DELETE FROM t").ok());
     ASSERT_TRUE(connection_->execute(change).ok()) << change;
     for (const std::int64_t value : {1, 2}) {
@@ -149,8 +159,8 @@ TEST_F(DuckTest, InterruptStopsALongQuery) {
       connection_->interrupt();
     }
   });
-  const auto status =
-      connection_->execute("SELECT count(*) FROM range(100000000) a, range(1000000) b WHERE a.range % 7 = b.range");
+  const auto status = connection_->execute(
+      "SELECT count(*) FROM range(100000000) a, range(1000000) b WHERE a.range % 7 = b.range");
   other.join();
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().code, Code::kCancelled);

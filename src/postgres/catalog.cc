@@ -16,8 +16,8 @@ constexpr std::int64_t kFirstOtherOid = 10'000;  // types below it are PostgreSQ
 constexpr std::int64_t kPageBytes = 8192;
 
 // One row a column, in the order of pgoutput's messages. A deferrable primary key is none: within a
-// transaction two rows may have it, so it cannot tell rows apart. A table without columns has one row with
-// NULLs. {} takes a restriction by the publications' column lists.
+// transaction two rows may have it, so it cannot tell rows apart. A table without columns has one
+// row with NULLs. {} takes a restriction by the publications' column lists.
 constexpr const char* kReadTables = R"(
 WITH wanted AS (SELECT id, pos FROM unnest($1::oid[]) WITH ORDINALITY AS w(id, pos))
 SELECT c.oid, n.nspname, c.relname, c.relreplident,

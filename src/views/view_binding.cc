@@ -8,8 +8,6 @@
 namespace pgweir::views {
 namespace {
 
-using duck::quote_identifier;
-
 bool reserved(const std::string& name) {
   return lower(name).starts_with("pgweir_");
 }
