@@ -127,21 +127,37 @@ Status MirrorWriter::create_temporary_tables() {
   TRY(connection_.execute(
       fmt::format("CREATE OR REPLACE TEMP TABLE pgweir_delta_{} ({}{} UBIGINT, {} INTEGER)", id,
                   joined(layout_.columns.size(), "", kept), kHashColumn, kWeightColumn)));
+  old_ = fmt::format("temp.main.pgweir_old_{}", id);
+  const auto old_column = [&](std::size_t i) {
+    return fmt::format("o{} {}, ", i, layout_.columns[i].type);
+  };
+  TRY(connection_.execute(fmt::format("CREATE OR REPLACE TEMP TABLE {} ({}found UBIGINT)", old_,
+                                      joined(layout_.columns.size(), "", old_column))));
   TRY_ASSIGN(stage_appender_, connection_.appender("temp", "main", stage_name_));
   return {};
 }
 
-// The staged keys with their old rows give both rows of an update; equal ones give none.
-// (The condition on n is always true: a filter on the small side makes DuckDB push a Bloom filter
-// of its keys into the scan of the large one. The keys themselves are compared behind the join, for
-// the hash must be the only key of the join for that.)
+// The old rows of the staged keys. (The condition on n is always true: a filter on the small side
+// makes DuckDB push a Bloom filter of its keys into the scan of the large one.)
+std::string MirrorWriter::old_rows_statement() const {
+  const auto column = [&](std::size_t i) {
+    return fmt::format("m.{}, ", quote_identifier(layout_.columns[i].name));
+  };
+  return fmt::format(
+      "INSERT INTO {} SELECT {}m.{} FROM {} AS m JOIN (SELECT *, hash({}) AS h FROM {} "
+      "WHERE had_old AND n >= 0) AS s ON m.{} = s.h{}",
+      old_, joined(layout_.columns.size(), "", column), kHashColumn, store_->content_name(),
+      staged_keys(), stage_, kHashColumn, same_key());
+}
+
+// The staged keys with their old rows give both rows of an update; equal ones give none. The old
+// rows stand in a table of their own: an outer join with the mirror itself would read all of it.
 std::string MirrorWriter::changes_statement() const {
   const std::size_t count = layout_.columns.size();
-  std::string differs = "false", same_key = "true";
+  std::string differs = "false", same_key = "s.had_old AND o.found = s.h";
   for (std::size_t i = 0; i < count; ++i) {
-    const std::string name = quote_identifier(layout_.columns[i].name);
     if (is_key(i)) {
-      same_key += fmt::format(" AND m.{} = s.c{}", name, i);
+      same_key += fmt::format(" AND o.o{0} = s.c{0}", i);
     } else {
       differs += " OR " + differs_expression(layout_.columns[i].type, fmt::format("r.o{}", i),
                                              fmt::format("r.c{}", i));
@@ -150,25 +166,19 @@ std::string MirrorWriter::changes_statement() const {
   const auto either = [](std::size_t i) {
     return fmt::format("CASE WHEN w.w < 0 THEN r.o{0} ELSE r.c{0} END, ", i);
   };
-  const auto old_column = [&](std::size_t i) {
-    return fmt::format("m.{} AS o{}, ", quote_identifier(layout_.columns[i].name), i);
-  };
   const std::string missing = duck::quote_literal(fmt::format(
       "the mirror of {} lacks the row of a key that was changed", layout_.table.qualified_name()));
   return fmt::format(
       "INSERT INTO {delta} SELECT {either}CASE WHEN r.had_old AND r.found IS NULL "
       "THEN CAST(error({missing}) AS UBIGINT) ELSE r.h END, w.w "
-      "FROM (SELECT s.*, {old_columns}m.{hash} AS found FROM (SELECT *, hash({keys}) AS h, "
-      "CASE WHEN had_old THEN hash({keys}) END AS wanted FROM {stage} WHERE n >= 0) AS s "
-      "LEFT JOIN {content} AS m ON m.{hash} = s.wanted WHERE m.{hash} IS NULL OR ({same_key})) "
-      "AS r, (VALUES (-1), (1)) AS w(w) "
+      "FROM (SELECT s.*, o.* FROM (SELECT *, hash({keys}) AS h FROM {stage}) AS s "
+      "LEFT JOIN {old} AS o ON {same_key}) AS r, (VALUES (-1), (1)) AS w(w) "
       "WHERE CASE WHEN w.w < 0 THEN r.had_old ELSE r.has_new END "
       "AND (r.found IS NULL OR NOT r.has_new OR {differs})",
-      fmt::arg("delta", delta_), fmt::arg("old_columns", joined(count, "", old_column)),
-      fmt::arg("keys", staged_keys()), fmt::arg("stage", stage_),
-      fmt::arg("content", store_->content_name()), fmt::arg("hash", kHashColumn),
-      fmt::arg("same_key", same_key), fmt::arg("either", joined(count, "", either)),
-      fmt::arg("differs", differs), fmt::arg("missing", missing));
+      fmt::arg("delta", delta_), fmt::arg("keys", staged_keys()), fmt::arg("stage", stage_),
+      fmt::arg("old", old_), fmt::arg("same_key", same_key),
+      fmt::arg("either", joined(count, "", either)), fmt::arg("differs", differs),
+      fmt::arg("missing", missing));
 }
 
 // "c0, c2": the key's columns in the stage table.
@@ -203,6 +213,8 @@ Status MirrorWriter::prepare_statements() {
                  joined(count, "", column),
                  keys.empty() ? "0::UBIGINT" : fmt::format("hash({})", keys), stage_)));
   if (layout_.identity.kind == MirrorKind::kKeyed) {
+    TRY_ASSIGN(find_old_, connection_.prepare(old_rows_statement()));
+    TRY_ASSIGN(clear_old_, connection_.prepare("DELETE FROM " + old_));
     TRY_ASSIGN(add_changes_, connection_.prepare(changes_statement()));
   }
   return {};
@@ -319,6 +331,10 @@ Result<std::uint64_t> MirrorWriter::make_delta(const model::Batch& batch) {
     return staged.error();
   }
   // Rows that are only new need no look at the old ones. After a truncate there are none.
+  if (looks_up) {
+    TRY(clear_old_->execute());
+    TRY(find_old_->execute());
+  }
   duck::Statement& statement = looks_up ? *add_changes_ : *add_inserts_;
   auto made = statement.execute();
   if (!made.ok()) return as_corruption(made.error());

@@ -71,6 +71,7 @@ class MirrorWriter {
 
   Status create_temporary_tables();
   Status prepare_statements();
+  std::string old_rows_statement() const;
   std::string changes_statement() const;
   Status resolve_unchanged(const model::Batch& batch);
   Status read_unchanged(std::size_t wanted);
@@ -93,11 +94,14 @@ class MirrorWriter {
   std::string stage_name_;
   std::string stage_;
   std::string delta_;
+  std::string old_;  // the rows that the batch changes, as they were
   std::string raw_name_;
   std::unique_ptr<duck::Appender> stage_appender_;
   std::unique_ptr<duck::Appender> raw_appender_;
   std::unique_ptr<duck::Statement> clear_stage_;
   std::unique_ptr<duck::Statement> clear_delta_;
+  std::unique_ptr<duck::Statement> find_old_;
+  std::unique_ptr<duck::Statement> clear_old_;
   std::unique_ptr<duck::Statement> add_changes_;
   std::unique_ptr<duck::Statement> add_inserts_;
   std::unique_ptr<duck::Statement> look_up_;
