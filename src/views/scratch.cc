@@ -36,7 +36,6 @@ Status ScratchTable::create(duck::Connection& connection) {
 }
 
 Status ScratchTable::clear(duck::Connection& connection) {
-  if (++uses_ % kRemakeUses == 0) return create(connection);
   TRY(delete_.run(connection));
   return {};
 }

@@ -35,12 +35,10 @@ class PreparedSql {
   std::uint64_t uses_ = 0;
 };
 
-// A temporary table on the write connection. Empty at the start and at the end of every batch.
+// A temporary table on the write connection. Empty at the start and at the end of every batch; the
+// engine gives back the room of deleted rows from time to time.
 class ScratchTable {
  public:
-  // DuckDB keeps the room of deleted rows in a temporary table: it is made anew this often.
-  static constexpr std::uint64_t kRemakeUses = 1024;
-
   // `name` needs no quotes.
   ScratchTable(const std::string& name, std::vector<engine::StoreColumn> columns);
 
@@ -53,7 +51,6 @@ class ScratchTable {
   std::string name_;
   std::vector<engine::StoreColumn> columns_;
   PreparedSql delete_;
-  std::uint64_t uses_ = 0;
 };
 
 // `columns` and then kHashColumn and kWeightColumn, as Store::apply() wants a delta.
