@@ -7,8 +7,10 @@
 namespace pgweir::engine {
 namespace {
 
-// Rows of one group: what a lookup by the hash of a key must read at the least.
-constexpr int kRowGroupRows = 8192;
+// Rows of one group: what a lookup by the hash of a key must read at the least. Every group of
+// which a row was ever deleted holds 256 KiB that cannot be evicted, so they must not be too small
+// (docs/decisions/0001-finding-rows-by-key.md).
+constexpr int kRowGroupRows = 32'768;
 // Of the memory that the engine may use, what DuckDB's buffers get: the rest is for what DuckDB
 // does not count, plans and results and the allocators' slack.
 constexpr double kBufferShare = 0.75;
