@@ -35,7 +35,7 @@ TEST(BoundedQueue, ClosedQueueGivesWhatItHoldsThenNothing) {
 
 TEST(BoundedQueue, EveryItemArrivesOnceInOrder) {
   BoundedQueue<int> queue(64);
-  std::thread producer([&] {
+  std::jthread producer([&] {
     for (int i = 0; i < 10000; ++i) {
       int item = i;
       while (!queue.push_for(item, 1, 1s)) {

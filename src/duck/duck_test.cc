@@ -153,7 +153,7 @@ TEST_F(DuckTest, PreparedStatementsSurviveChangesOfTheCatalog) {
 }
 
 TEST_F(DuckTest, InterruptStopsALongQuery) {
-  std::thread other([&] {
+  std::jthread other([&] {
     for (int i = 0; i < 50; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
       connection_->interrupt();

@@ -350,7 +350,7 @@ TEST_F(EngineTest, AHeavyQueryDoesNotStopBatches) {
   begin(10);
   builder_->insert(accounts_, {"1", "a"});
   EXPECT_EQ(apply(), "");
-  std::thread heavy([&] {
+  std::jthread heavy([&] {
     auto reader = engine_->reader(Milliseconds{1000}).value();
     const Status ended = reader->connection().execute(
         "SELECT count(*) FROM (SELECT hash(a.range, b.range) h, list(a.range) l "

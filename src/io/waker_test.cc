@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 TEST(Waker, EndsAWaitFromAnotherThreadAndStaysWokenUntilCleared) {
   Waker waker;
   EXPECT_FALSE(waker.woken());
-  std::thread other([&] { waker.wake(); });
+  std::jthread other([&] { waker.wake(); });
   const auto ready = wait_socket(-1, Interest::kNothing, 10s, &waker);
   other.join();
   ASSERT_TRUE(ready.ok());

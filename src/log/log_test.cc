@@ -361,7 +361,7 @@ TEST_F(LogTest, WaitingCursorIsWokenByWakeAlsoBeforeItWaits) {
   auto cursor = log.read(at(16)).value();
   log.wake();
   EXPECT_EQ(cursor->next(std::chrono::minutes(5)).value(), nullptr);
-  std::thread waker([&] { log.wake(); });
+  std::jthread waker([&] { log.wake(); });
   EXPECT_EQ(cursor->next(std::chrono::minutes(5)).value(), nullptr);
   waker.join();
   EXPECT_EQ(cursor->next(Microseconds(1000)).value(), nullptr);
@@ -370,7 +370,7 @@ TEST_F(LogTest, WaitingCursorIsWokenByWakeAlsoBeforeItWaits) {
 TEST_F(LogTest, WaitingCursorGetsTheFrameThatIsSynced) {
   Log& log = run("a|");
   auto cursor = log.read(at(16)).value();
-  std::thread writer([&] { ASSERT_TRUE(script_.run("b|").ok()); });
+  std::jthread writer([&] { ASSERT_TRUE(script_.run("b|").ok()); });
   EXPECT_EQ(letter_of(*cursor->next(std::chrono::minutes(5)).value()), 'b');
   writer.join();
 }
@@ -415,7 +415,7 @@ TEST(LogThreads, FollowersSeeEveryFrameOnceWhateverTheirPace) {
   LogOptions options = small_options();
   options.segment_bytes_max = 32 * kKiB;
   auto log = Log::open(fs, clock, scratch.file("wal"), options).value();
-  std::vector<std::thread> threads;
+  std::vector<std::jthread> threads;
   for (const bool slow : {false, true, true})
     threads.emplace_back([&, slow] { follow(*log, {}, kFrames, slow); });
   threads.emplace_back([&] {
@@ -437,7 +437,7 @@ TEST(LogThreads, FollowersSeeEveryFrameOnceWhateverTheirPace) {
       ASSERT_TRUE(log->sync().ok());
     }
   }
-  for (std::thread& thread : threads) thread.join();
+  for (std::jthread& thread : threads) thread.join();
   EXPECT_GT(log->segments().size(), 5u);
 }
 
@@ -447,7 +447,7 @@ TEST(LogThreads, FollowerOfAPrunedLogIsLostAndNeverSkips) {
   io::RealFs fs;
   io::RealClock clock;
   auto log = Log::open(fs, clock, scratch.file("wal"), small_options()).value();
-  std::thread follower([&] {
+  std::jthread follower([&] {
     const auto cursor = log->read({});
     if (!cursor.ok()) {
       EXPECT_EQ(cursor.error().code, Code::kNotFound) << cursor.error().text();

@@ -123,7 +123,7 @@ TEST_F(CaptureTest, CommitsDuringTheSnapshotAreThereOnce) {
   sql("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, repeat('x', 100) FROM "
       "generate_series(1, 50000) i");
   std::atomic<bool> writing{true};
-  std::thread writer([&] {
+  std::jthread writer([&] {
     for (int i = 100'000; writing; ++i) sql(fmt::format("INSERT INTO t VALUES ({}, 'new')", i));
   });
   start();

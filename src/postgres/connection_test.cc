@@ -161,7 +161,7 @@ TEST(Connection, SilentHostIsPassedOverForTheNext) {
 TEST(Connection, WakerEndsConnectingAndWaiting) {
   SilentServer silent;
   io::Waker waker;
-  std::thread other([&] { waker.wake(); });
+  std::jthread other([&] { waker.wake(); });
   auto never = Connection::open(
       {.url = fmt::format("postgresql://127.0.0.1:{}/x", silent.port()), .cancel = &waker});
   other.join();
@@ -171,7 +171,7 @@ TEST(Connection, WakerEndsConnectingAndWaiting) {
   waker.clear();
   auto connection = Connection::open({.url = shared_cluster().url(), .cancel = &waker});
   ASSERT_TRUE(connection.ok());
-  std::thread again([&] { waker.wake(); });
+  std::jthread again([&] { waker.wake(); });
   const Status slept = connection->execute("SELECT pg_sleep(60)");
   again.join();
   ASSERT_FALSE(slept.ok());

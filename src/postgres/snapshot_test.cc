@@ -230,7 +230,7 @@ TEST(Snapshot, StopEndsAWaitForRows) {
   auto snapshot = source.begin();
   auto blocker = Connection::open({.url = source.options().connection.url});
   ASSERT_TRUE(blocker->execute("BEGIN; LOCK public.t").ok());
-  std::thread stopper([&] { (*snapshot)->stop(); });
+  std::jthread stopper([&] { (*snapshot)->stop(); });
   Rows rows;
   const Status read = (*snapshot)->run(rows.sink());
   stopper.join();

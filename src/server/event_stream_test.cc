@@ -74,7 +74,7 @@ TEST(EventStream, EndKeepsWhatWasSentAndComesOnce) {
 TEST(EventStream, AbandoningFreesAWaitingProducer) {
   EventStream stream({100});
   stream.send({"1", std::string(80, 'x')});
-  std::thread reader([&] { stream.abandon(); });
+  std::jthread reader([&] { stream.abandon(); });
   EXPECT_EQ(stream.wait_for_room(Milliseconds(20'000)), SinkState::kClosed);
   reader.join();
 }

@@ -378,7 +378,7 @@ TEST(HttpServer, ConnectionsBeyondTheLimitAreToldSo) {
 TEST(HttpServer, AHundredClientsAtOnce) {
   Fixture f;
   std::atomic<int> right{0};
-  std::vector<std::thread> clients;
+  std::vector<std::jthread> clients;
   for (int client = 0; client < 100; ++client) {
     clients.emplace_back([&, client] {
       TestClient connection(f.server->port());
@@ -388,7 +388,7 @@ TEST(HttpServer, AHundredClientsAtOnce) {
       }
     });
   }
-  for (std::thread& client : clients) client.join();
+  for (std::jthread& client : clients) client.join();
   EXPECT_EQ(right, 2000);
   EXPECT_EQ(f.stats.requests[2], 2000u);
 }
@@ -414,7 +414,7 @@ TEST(HttpServer, StopLetsRunningRequestsFinish) {
   TestClient client(f.server->port());
   client.send("GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n");
   f.gate.wait_for_waiting(1);
-  std::thread stopping([&] { f.server->stop(); });
+  std::jthread stopping([&] { f.server->stop(); });
   // The listening socket is gone once nobody can connect any more.
   while (TestClient(f.server->port()).connected()) std::this_thread::yield();
   f.gate.open();
@@ -461,7 +461,7 @@ TEST(HttpServer, ProducerThatWaitsForRoomLosesNothing) {
   TestClient client(f.server->port());
   client.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
   client.read_until("data: first\n\n");
-  std::thread producer([stream = f.stream] {
+  std::jthread producer([stream = f.stream] {
     for (int i = 1; i <= 20'000; ++i) {
       while (stream->wait_for_room(Milliseconds(1000)) == SinkState::kFull) {
       }

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <openssl/ssl.h>
 
+#include <thread>
+
 #include "harness/scratch.h"
 #include "server/event_stream.h"
 #include "server/http_server.h"
@@ -112,7 +114,7 @@ TEST(Tls, StreamsAndStops) {
   TlsClient client(server->port());
   client.send("GET /events?token=secret HTTP/1.1\r\nHost: weir.example\r\n\r\n");
   EXPECT_THAT(client.read_until("data: change\n\n"), HasSubstr("text/event-stream"));
-  std::thread stopping([&] { server->stop(); });
+  std::jthread stopping([&] { server->stop(); });
   EXPECT_THAT(client.read_to_end(), HasSubstr("server_stopping"));
   EXPECT_TRUE(client.end_was_signed());
   stopping.join();

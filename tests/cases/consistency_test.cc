@@ -96,18 +96,17 @@ TEST(Consistency, TotalReadsZeroThroughKillsOfBothSides) {
   ASSERT_TRUE(program.wait_ready());
   TotalReader reader(program.url());
 
-  std::atomic<bool> generating{true};
   const unsigned workload_seed = random();
-  std::thread generator([&] {
+  std::jthread generator([&](const std::stop_token& stop) {
     // A killed server ends the generator: it is started again with another seed.
-    for (unsigned run = 0; generating; ++run) {
+    for (unsigned run = 0; !stop.stop_requested(); ++run) {
       auto process = io::Process::start(
           {.arguments = {program_path(), "generate", "payments", "--url", cluster.url(database),
                          "--rate", "300", "--for", "5s", "--updates", "0.2", "--deletes", "0.1",
                          "--accounts", "200", "--seed", std::to_string(workload_seed + run)},
            .output = scratch.file("generator.log")});
       if (!process.ok()) return;
-      while (generating && !process->poll()) std::this_thread::sleep_for(20ms);
+      while (!stop.stop_requested() && !process->poll()) std::this_thread::sleep_for(20ms);
       if (!process->poll()) (void)process->signal(SIGTERM);
       (void)process->wait(10s);
       std::this_thread::sleep_for(100ms);
@@ -133,7 +132,7 @@ TEST(Consistency, TotalReadsZeroThroughKillsOfBothSides) {
     const std::string lsn = cluster.sql("SELECT pg_current_wal_insert_lsn()", database);
     ASSERT_TRUE(program.wait_position(lsn));
   }
-  generating = false;
+  generator.request_stop();
   generator.join();
 
   ASSERT_TRUE(program.wait_position(cluster.sql("SELECT pg_current_wal_lsn()", database)));

@@ -272,7 +272,7 @@ TEST_F(PowerLoss, EveryCombinationIsRightOrRefused) {
       if (result == "right") ++right;
     }
   };
-  std::thread other(open_some);
+  std::jthread other(open_some);
   open_some();
   other.join();
   EXPECT_GE(right.load(), 14);

@@ -149,6 +149,8 @@ bool Program::wait_follower(const std::string& name, const std::string& lsn,
     for (const Json& follower : answer["followers"]) {
       if (follower["name"] != name) continue;
       found = follower;
+      // It is null until the follower has opened what it writes to.
+      if (!follower["position"].is_string()) return false;
       return lsn_value(follower["position"].get<std::string>()) >= lsn_value(lsn);
     }
     return false;
