@@ -20,7 +20,8 @@ class ScratchFolder {
   std::string path_;
 };
 
-// A TCP port on loopback that was free a moment ago.
+// A TCP port on loopback that nobody listens on, and that no other test process takes while this
+// one lives.
 int free_port();
 
 // Prints the seed, so that a failing random test can be repeated with PGWEIR_SEED=N.
