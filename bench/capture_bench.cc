@@ -1,7 +1,9 @@
 // How fast changes are captured, against a loop that throws the stream away, in one run on copies
 // of one slot.
 //
-// usage: capture_bench RESULT.json [--changes N] [--runs N]
+// usage: capture_bench RESULT.json [--changes N] [--runs N] [--profile capture|whole]
+//
+// --profile runs that contestant alone, for a profiler to look at, and stores no figures.
 //
 // A backlog of transactions of ten changes (five inserts, four updates, one delete; rows of about
 // 110 bytes) waits in a slot. Each contestant reads it from a copy of that slot:
@@ -305,11 +307,18 @@ std::vector<double> ratios(const std::vector<Outcome>& of, const std::vector<Out
   return out;
 }
 
-int run(const std::string& result, std::int64_t changes, int runs) {
+int run(const std::string& result, std::int64_t changes, int runs, const std::string& profiled) {
   const harness::ScratchFolder scratch;
   const auto start = Clock::now();
   Backlog backlog(changes, scratch.path());
   fmt::print("backlog of {} changes made in {:.0f} s\n", backlog.rows(), seconds_since(start));
+  for (int i = 0; !profiled.empty() && i < runs; ++i) {
+    const Outcome outcome = pgweir(backlog, profiled, scratch.path());
+    fmt::print("{}: {:.0f} rows/s, {:.2f} s of processor time, {:.0f} MB\n", profiled,
+               outcome.rows_per_second, outcome.reader_cpu, outcome.memory_mb);
+    std::fflush(stdout);
+  }
+  if (!profiled.empty()) return 0;
   std::vector<Outcome> drain, client, capture, whole;
   // Round by round, so that a busy moment of the machine hits all of them.
   for (int i = 0; i < runs; ++i) {
@@ -353,14 +362,17 @@ int main(int argc, char** argv) {
   std::string result = "capture.json";
   std::int64_t changes = 10'000'000;
   int runs = 5;
+  std::string profiled;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--changes") == 0 && i + 1 < argc) {
       changes = std::atoll(argv[++i]);
     } else if (std::strcmp(argv[i], "--runs") == 0 && i + 1 < argc) {
       runs = std::atoi(argv[++i]);
+    } else if (std::strcmp(argv[i], "--profile") == 0 && i + 1 < argc) {
+      profiled = argv[++i];
     } else {
       result = argv[i];
     }
   }
-  return pgweir::bench::run(result, changes, runs);
+  return pgweir::bench::run(result, changes, runs, profiled);
 }
