@@ -152,9 +152,11 @@ std::string MirrorWriter::old_rows_statement() const {
 
 // The staged keys with their old rows give both rows of an update; equal ones give none. The old
 // rows stand in a table of their own: an outer join with the mirror itself would read all of it.
+// Every condition of the join is an equality of both sides: one that concerns a single side would
+// make it a nested loop, which grows with the square of the batch.
 std::string MirrorWriter::changes_statement() const {
   const std::size_t count = layout_.columns.size();
-  std::string differs = "false", same_key = "s.had_old AND o.found = s.h";
+  std::string differs = "false", same_key = "o.found = s.old_h";
   for (std::size_t i = 0; i < count; ++i) {
     if (is_key(i)) {
       same_key += fmt::format(" AND o.o{0} = s.c{0}", i);
@@ -171,7 +173,8 @@ std::string MirrorWriter::changes_statement() const {
   return fmt::format(
       "INSERT INTO {delta} SELECT {either}CASE WHEN r.had_old AND r.found IS NULL "
       "THEN CAST(error({missing}) AS UBIGINT) ELSE r.h END, w.w "
-      "FROM (SELECT s.*, o.* FROM (SELECT *, hash({keys}) AS h FROM {stage}) AS s "
+      "FROM (SELECT s.*, o.* FROM (SELECT *, hash({keys}) AS h, CASE WHEN had_old THEN h END AS "
+      "old_h FROM {stage}) AS s "
       "LEFT JOIN {old} AS o ON {same_key}) AS r, (VALUES (-1), (1)) AS w(w) "
       "WHERE CASE WHEN w.w < 0 THEN r.had_old ELSE r.has_new END "
       "AND (r.found IS NULL OR NOT r.has_new OR {differs})",
