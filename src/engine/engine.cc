@@ -4,113 +4,15 @@
 
 #include <algorithm>
 
-#include "base/mutex.h"
-#include "engine/activity.h"
-#include "engine/database.h"
-#include "engine/meta.h"
-#include "engine/mirror_writer.h"
-#include "engine/readers.h"
+#include "engine/duck_engine_internal.h"
 
 namespace pgweir::engine {
 namespace {
 
-using duck::quote_identifier;
-
-// A schema that is called like one of DuckDB's databases needs ours in front.
-std::string mirror_schema(const model::Table& table) {
-  const std::string schema = quote_identifier(table.schema);
-  for (const char* database : {kCatalog, "memory", "system", "temp"}) {
-    if (table.schema == database) return fmt::format("{}.{}", kCatalog, schema);
-  }
-  return schema;
-}
-
-std::string mirror_name(const model::Table& table) {
-  return mirror_schema(table) + "." + quote_identifier(table.name);
-}
-
 // Temporary tables, filled and emptied in every batch, grow for so many batches.
 constexpr std::uint64_t kTemporaryCheckpointCommits = 64;
 
-// A known table: with a writer and a public Mirror when it is mirrored.
-struct KnownTable {
-  StoredTable stored;
-  std::unique_ptr<MirrorWriter> writer;
-  Mirror mirror;
-  bool touched = false;  // by the batch being applied
-};
-
-class DuckEngine : public Engine {
- public:
-  DuckEngine(EngineOptions options, WantedColumns wanted, Logger& logger)
-      : options_(std::move(options)), wanted_(std::move(wanted)), logger_(logger) {}
-
-  Status start();
-  void set_maintainer(ViewMaintainer* maintainer) override { maintainer_ = maintainer; }
-  duck::Connection& write_connection() override { return *connection_; }
-  Status bind_log(const std::string& log_identity) override;
-  Status define_table(const model::Table& table) override;
-  Status stop_table(model::Oid table, const std::string& reason) override;
-  Status apply(const model::Batch& batch) override;
-  Status begin_snapshot(const model::Position& position) override;
-  Status end_snapshot(const model::Position& position, model::Lsn end_lsn) override;
-  Status advance(const model::Position& position, model::Lsn end_lsn) override;
-  EnginePosition position() const override;
-  std::vector<Mirror> mirrors() const override;
-  Result<std::unique_ptr<Reader>> reader(Milliseconds timeout) override {
-    return readers_->lend(timeout);
-  }
-  void interrupt_readers() override { readers_->interrupt_all(); }
-
- private:
-  template <typename Body>
-  Status commit(const Body& body);
-  Status begin_transaction();
-  Status end_transaction();
-  Status roll_back(Status failure);
-  Status load_tables();
-  Status attach_mirror(KnownTable& known);
-  Status show_mirror(const KnownTable& known);
-  Status hide_mirrors();
-  Status hide_mirror(KnownTable& known);
-  Result<std::vector<std::uint32_t>> kept_places(const KnownTable& known,
-                                                 const model::Table& table) const;
-  Status define_new(const model::Table& table);
-  Status redefine(KnownTable& known, const model::Table& table,
-                  const std::vector<std::uint32_t>& kept);
-  Status make_room(KnownTable& known);
-  TypeOptions type_options() const {
-    return {.numeric_precision = options_.numeric_precision,
-            .numeric_scale = options_.numeric_scale};
-  }
-  Status apply_parts(const model::Batch& batch);
-  Status apply_rows(const model::Batch& batch);
-  Status apply_changes(const model::Batch& batch);
-  Status apply_mirror(KnownTable& known, const model::Batch& batch);
-  Result<KnownTable*> known_table(const model::Table& table);
-  void publish_mirrors();
-  Status checkpoint_when_due();
-
-  const EngineOptions options_;
-  const WantedColumns wanted_;
-  Logger& logger_;
-  ViewMaintainer* maintainer_ = nullptr;
-
-  std::unique_ptr<EngineDatabase> database_;
-  std::unique_ptr<ReaderPool> readers_;
-  std::unique_ptr<duck::Connection> connection_;
-  std::unique_ptr<Meta> meta_;
-  std::unique_ptr<Activity> activity_;
-  std::map<std::uint32_t, KnownTable> tables_;  // by OID
-  State state_;                                 // with what the open transaction has applied
-  std::uint64_t commits_ = 0;
-  bool in_transaction_ = false;
-  bool tables_changed_ = false;  // in the open transaction
-
-  mutable Mutex mutex_;
-  EnginePosition committed_ GUARDED_BY(mutex_);
-  std::vector<Mirror> mirrors_ GUARDED_BY(mutex_);
-};
+}  // namespace
 
 // --- Opening ----------------------------------------------------------------------------------
 
@@ -127,45 +29,6 @@ Status DuckEngine::start() {
   MutexLock lock(mutex_);
   committed_ = state_.position;
   return {};
-}
-
-// The tables as the database has them. Mirrors that are known already keep their place in memory.
-Status DuckEngine::load_tables() {
-  TRY_ASSIGN(const std::vector<StoredTable> stored, meta_->read_tables());
-  std::map<std::uint32_t, KnownTable> loaded;
-  for (const StoredTable& table : stored) {
-    KnownTable& known = loaded[model::value(table.table.id)];
-    known.stored = table;
-    if (table.mirrored) TRY(attach_mirror(known));
-  }
-  tables_ = std::move(loaded);
-  publish_mirrors();
-  return {};
-}
-
-Status DuckEngine::attach_mirror(KnownTable& known) {
-  const model::Table& table = known.stored.table;
-  MirrorLayout layout = lay_out(table, known.stored.kept_columns, type_options());
-  known.mirror = {.table = table,
-                  .kind = layout.identity.kind,
-                  .kept_columns = layout.identity.kept,
-                  .name = mirror_name(table),
-                  .stopped = known.stored.stopped};
-  TRY_ASSIGN(known.writer, MirrorWriter::open(*connection_, std::move(layout)));
-  known.mirror.store = &known.writer->store();
-  return {};
-}
-
-void DuckEngine::publish_mirrors() {
-  std::vector<Mirror> mirrors;
-  for (const auto& [oid, known] : tables_) {
-    if (known.stored.mirrored) mirrors.push_back(known.mirror);
-  }
-  std::sort(mirrors.begin(), mirrors.end(), [](const Mirror& a, const Mirror& b) {
-    return a.table.qualified_name() < b.table.qualified_name();
-  });
-  MutexLock lock(mutex_);
-  mirrors_ = std::move(mirrors);
 }
 
 Status DuckEngine::bind_log(const std::string& log_identity) {
@@ -208,33 +71,45 @@ Status DuckEngine::end_transaction() {
 }
 
 // Takes everything since the last commit back, in the database and in memory.
-Status DuckEngine::roll_back(Status failure) {
+Status DuckEngine::roll_back() {
+  // Appenders first: what they hold would be written at their end, be it outside of a transaction.
+  activity_->rolled_back();
+  for (auto& [oid, known] : tables_) {
+    if (known.writer != nullptr) known.writer->rolled_back();
+  }
   if (in_transaction_) {
     // A failed COMMIT has ended the transaction already: nothing is left to roll back then.
     const Status ignored = connection_->execute("ROLLBACK");
     (void)ignored;
   }
   in_transaction_ = false;
-  activity_->rolled_back();
   TRY_ASSIGN(state_, meta_->read_state());
-  for (auto& [oid, known] : tables_) {
-    if (known.writer != nullptr) known.writer->rolled_back();
-  }
   if (tables_changed_) TRY(duck::in_transaction(*connection_, [&] { return load_tables(); }));
   tables_changed_ = false;
   if (maintainer_ != nullptr) maintainer_->rolled_back();
+  return {};
+}
+
+Status DuckEngine::fail(const Error& failure) {
+  TRY(roll_back());
   return failure;
 }
 
 // `body` and the state in one transaction, which must not be open yet.
-template <typename Body>
-Status DuckEngine::commit(const Body& body) {
+Status DuckEngine::commit(const std::function<Status()>& body) {
   if (in_transaction_)
     return error(Code::kInternal, "a transaction is half applied: only its next part can follow");
   TRY(begin_transaction());
   Status status = body();
   if (status.ok()) status = end_transaction();
-  return status.ok() ? status : roll_back(status);
+  return status.ok() ? status : fail(status.error());
+}
+
+// `body` as part of the transaction that is half applied, else in one of its own.
+Status DuckEngine::commit_or_join(const std::function<Status()>& body) {
+  if (!in_transaction_) return commit(body);
+  const Status status = body();
+  return status.ok() ? status : fail(status.error());
 }
 
 Status DuckEngine::checkpoint_when_due() {
@@ -249,161 +124,6 @@ Status DuckEngine::checkpoint_when_due() {
   return {};
 }
 
-// --- Tables -----------------------------------------------------------------------------------
-
-// Whether every value of the old type is the same value, and the same text, of the new one.
-bool keeps_values(const model::Column& old, const model::Column& now) {
-  constexpr model::Oid kVarchar{1043};
-  if (old.type != now.type) return false;
-  const bool longer =
-      now.type_modifier < 0 || (old.type_modifier >= 0 && old.type_modifier <= now.type_modifier);
-  return old.type_modifier == now.type_modifier || (old.type == kVarchar && longer);
-}
-
-// The new places of the kept columns. Nothing that is kept may change: names, types, key.
-Result<std::vector<std::uint32_t>> DuckEngine::kept_places(const KnownTable& known,
-                                                           const model::Table& table) const {
-  const MirrorLayout& old = known.writer->layout();
-  std::string changes;
-  std::vector<std::uint32_t> kept;
-  for (const std::uint32_t i : old.identity.kept) {
-    const model::Column& column = old.table.columns[i];
-    const auto same = std::find_if(table.columns.begin(), table.columns.end(),
-                                   [&](const model::Column& c) { return c.name == column.name; });
-    if (same == table.columns.end()) {
-      changes += fmt::format("column {} is gone; ", column.name);
-    } else if (!keeps_values(column, *same)) {
-      changes += fmt::format("column {} was {} and is {}; ", column.name, column.type_name,
-                             same->type_name);
-    } else {
-      kept.push_back(static_cast<std::uint32_t>(same - table.columns.begin()));
-    }
-  }
-  if (changes.empty()) {
-    const MirrorLayout now = lay_out(table, kept, type_options());
-    if (now.columns != old.columns)
-      changes += "its key or the order of its columns is another; ";
-    else if (now.identity.kind != old.identity.kind)
-      changes += "its replica identity is another; ";
-  }
-  if (table.schema != old.table.schema || table.name != old.table.name)
-    changes += fmt::format("it is now called {}; ", table.qualified_name());
-  if (changes.empty()) return kept;
-  changes.resize(changes.size() - 2);
-  return error(Code::kUnsupported,
-               fmt::format("table {} changed its shape", old.table.qualified_name()), changes,
-               "Its mirror and the views over it stop here; a new snapshot takes it in again");
-}
-
-Status DuckEngine::define_table(const model::Table& table) {
-  const auto found = tables_.find(model::value(table.id));
-  const bool is_known = found != tables_.end();
-  if (is_known && (found->second.stored.table == table || !found->second.stored.stopped.empty()))
-    return {};
-  std::function<Status()> body = [&] { return define_new(table); };
-  if (is_known && found->second.writer != nullptr) {
-    TRY_ASSIGN(const std::vector<std::uint32_t> kept, kept_places(found->second, table));
-    body = [&, kept] { return redefine(found->second, table, kept); };
-  }
-  if (!in_transaction_) return commit(body);
-  const Status status = body();
-  return status.ok() ? status : roll_back(status);
-}
-
-// New columns are not mirrored before the next snapshot: the rows that are there lack them.
-Status DuckEngine::redefine(KnownTable& known, const model::Table& table,
-                            const std::vector<std::uint32_t>& kept) {
-  MirrorLayout layout = lay_out(table, kept, type_options());
-  known.stored.table = known.mirror.table = table;
-  known.stored.kept_columns = known.mirror.kept_columns = layout.identity.kept;
-  known.writer->set_table(table, std::move(layout.identity));
-  tables_changed_ = true;
-  return meta_->write_table(known.stored);
-}
-
-Status DuckEngine::define_new(const model::Table& table) {
-  KnownTable& known = tables_[model::value(table.id)];
-  tables_changed_ = true;
-  const auto wanted = wanted_(table);
-  known.stored = {.table = table, .mirrored = wanted.has_value()};
-  if (wanted) known.stored.kept_columns = *wanted;
-  TRY(make_room(known));
-  TRY(meta_->write_table(known.stored));
-  if (!known.stored.mirrored) return {};
-  TRY(attach_mirror(known));
-  if (state_.phase == Phase::kLoading) return known.writer->create_raw();
-  return show_mirror(known);
-}
-
-// Another table with the name of this one: PostgreSQL has dropped or renamed it, or the two differ
-// only in upper and lower case, which DuckDB does not tell apart.
-Status DuckEngine::make_room(KnownTable& known) {
-  const auto lower = [](std::string text) {
-    std::transform(text.begin(), text.end(), text.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return text;
-  };
-  const model::Table& table = known.stored.table;
-  for (auto& [oid, other] : tables_) {
-    const model::Table& old = other.stored.table;
-    if (&other == &known || !known.stored.mirrored || !other.stored.mirrored ||
-        lower(old.qualified_name()) != lower(table.qualified_name()))
-      continue;
-    if (old.qualified_name() != table.qualified_name()) {
-      known.stored.mirrored = false;
-      known.stored.stopped =
-          fmt::format("the engine does not tell its name from {}", old.qualified_name());
-      logger_.warning("engine: table {} is not mirrored: {}; exclude one of them in source.exclude",
-                      table.qualified_name(), known.stored.stopped);
-      return {};
-    }
-    TRY(hide_mirror(other));
-    other.stored.mirrored = false;
-    other.stored.stopped = "another table has its name now";
-    TRY(meta_->write_table(other.stored));
-  }
-  return {};
-}
-
-Status DuckEngine::show_mirror(const KnownTable& known) {
-  const model::Table& table = known.stored.table;
-  std::string columns;
-  for (const StoreColumn& column : known.writer->layout().columns)
-    columns += (columns.empty() ? "" : ", ") + quote_identifier(column.name);
-  TRY(connection_->execute(fmt::format("CREATE SCHEMA IF NOT EXISTS {}", mirror_schema(table))));
-  return connection_->execute(fmt::format("CREATE OR REPLACE VIEW {} AS SELECT {} FROM {}",
-                                          known.mirror.name, columns,
-                                          known.mirror.store->content_name()));
-}
-
-Status DuckEngine::stop_table(model::Oid table, const std::string& reason) {
-  const auto found = tables_.find(model::value(table));
-  if (found == tables_.end() || !found->second.stored.mirrored)
-    return error(Code::kNotFound, "the table to stop is not mirrored");
-  KnownTable& known = found->second;
-  if (!known.stored.stopped.empty()) return {};
-  const auto body = [&]() -> Status {
-    known.stored.stopped = known.mirror.stopped = reason;
-    tables_changed_ = true;
-    TRY(meta_->write_table(known.stored));
-    const std::string text =
-        fmt::format("table {} is stopped: {}", known.stored.table.qualified_name(), reason);
-    TRY(connection_->execute(fmt::format("CREATE OR REPLACE VIEW {} AS SELECT error({}) AS stopped",
-                                         known.mirror.name, duck::quote_literal(text))));
-    return maintainer_ == nullptr ? Status{}
-                                  : maintainer_->table_stopped(*connection_, known.mirror);
-  };
-  if (!in_transaction_) return commit(body);
-  const Status status = body();
-  return status.ok() ? status : roll_back(status);
-}
-
-Result<KnownTable*> DuckEngine::known_table(const model::Table& table) {
-  const auto found = tables_.find(model::value(table.id));
-  if (found == tables_.end() || !(found->second.stored.table == table)) TRY(define_table(table));
-  return &tables_.at(model::value(table.id));
-}
-
 // --- Batches ----------------------------------------------------------------------------------
 
 Status DuckEngine::apply(const model::Batch& batch) {
@@ -414,16 +134,33 @@ Status DuckEngine::apply(const model::Batch& batch) {
                     model::to_string(batch.from)));
   }
   const bool is_first_part = !in_transaction_;
+  bool alone = false;
   Status status = apply_parts(batch);
-  if (status.ok()) return status;
-  const bool retry = status.error().code == Code::kUnavailable && is_first_part;
-  status = roll_back(status);
-  if (!retry) return status;
-  // Queries from outside share the memory: they give way.
-  logger_.warning("engine: out of memory, queries are stopped: {}", status.error().message);
-  readers_->interrupt_all();
-  status = apply_parts(batch);
-  return status.ok() ? status : roll_back(status);
+  while (!status.ok()) {
+    const std::optional<Misfit> misfit = std::exchange(misfit_, std::nullopt);
+    TRY(roll_back());
+    if (misfit) {
+      TRY(stop_misfit(*misfit));
+      if (!is_first_part) {
+        return error(Code::kUnavailable, "a transaction is begun anew without a table that stopped",
+                     misfit->table.qualified_name());
+      }
+    } else if (status.error().code == Code::kUnavailable && is_first_part && !alone) {
+      // Queries from outside share the memory: they give way.
+      logger_.warning("engine: out of memory, queries are stopped: {}", status.error().message);
+      readers_->interrupt_all();
+      alone = true;
+    } else {
+      return status;
+    }
+    status = apply_parts(batch);
+  }
+  return {};
+}
+
+Error DuckEngine::note_misfit(const KnownTable& known, const Error& failure) {
+  if (known.writer->met_misfit()) misfit_ = {known.stored.table, failure.text()};
+  return failure;
 }
 
 Status DuckEngine::apply_parts(const model::Batch& batch) {
@@ -456,10 +193,12 @@ Status DuckEngine::apply_rows(const model::Batch& batch) {
       return error(Code::kInternal, "a change came before the snapshot ended",
                    batch.table_of(change).qualified_name());
     KnownTable& known = *tables[change.table];
-    if (known.writer != nullptr) TRY(known.writer->append_raw(batch, change));
+    if (!known.takes_changes()) continue;
+    const Status appended = known.writer->append_raw(batch, change);
+    if (!appended.ok()) return note_misfit(known, appended.error());
   }
   for (KnownTable* known : tables) {
-    if (known->writer != nullptr) TRY(known->writer->flush_raw());
+    if (known->takes_changes()) TRY(known->writer->flush_raw());
   }
   return {};
 }
@@ -473,7 +212,7 @@ Status DuckEngine::apply_changes(const model::Batch& batch) {
   }
   for (const model::Change& change : batch.changes) {
     KnownTable& known = *tables[change.table];
-    if (known.writer == nullptr || !known.stored.stopped.empty()) continue;
+    if (!known.takes_changes()) continue;
     if (!known.touched) TRY(known.writer->begin());
     known.touched = true;
     TRY(known.writer->add(batch, change));
@@ -489,7 +228,9 @@ Status DuckEngine::apply_changes(const model::Batch& batch) {
 }
 
 Status DuckEngine::apply_mirror(KnownTable& known, const model::Batch& batch) {
-  TRY_ASSIGN(const std::uint64_t rows, known.writer->make_delta(batch));
+  const auto made = known.writer->make_delta(batch);
+  if (!made.ok()) return note_misfit(known, made.error());
+  const std::uint64_t rows = *made;
   const bool replaced = known.writer->truncated();
   if (!replaced && rows != 0 && maintainer_ != nullptr) {
     TRY(maintainer_->table_changed(*connection_, known.mirror,
@@ -506,7 +247,7 @@ Status DuckEngine::apply_mirror(KnownTable& known, const model::Batch& batch) {
 Status DuckEngine::begin_snapshot(const model::Position& position) {
   if (in_transaction_) {
     // A transaction that the new snapshot replaces.
-    TRY(roll_back({}));
+    TRY(roll_back());
   }
   return commit([&]() -> Status {
     tables_changed_ = true;
@@ -520,28 +261,12 @@ Status DuckEngine::begin_snapshot(const model::Position& position) {
   });
 }
 
-Status DuckEngine::hide_mirrors() {
-  for (auto& [oid, known] : tables_) {
-    if (known.stored.mirrored) TRY(hide_mirror(known));
-  }
-  return {};
-}
-
-Status DuckEngine::hide_mirror(KnownTable& known) {
-  known.writer.reset();
-  known.mirror.store = nullptr;
-  const std::uint32_t oid = model::value(known.stored.table.id);
-  TRY(connection_->execute("DROP VIEW IF EXISTS " + mirror_name(known.stored.table)));
-  TRY(connection_->execute(fmt::format("DROP TABLE IF EXISTS {}.raw_{}", kInternalSchema, oid)));
-  return Store::drop(*connection_, fmt::format("mirror of {}", oid));
-}
-
 Status DuckEngine::end_snapshot(const model::Position& position, model::Lsn end_lsn) {
   if (state_.phase != Phase::kLoading)
     return error(Code::kInternal, "a snapshot ends that has not begun");
   const Status done = commit([&]() -> Status {
     for (auto& [oid, known] : tables_) {
-      if (known.writer == nullptr) continue;
+      if (!known.takes_changes()) continue;
       TRY(known.writer->load_raw());
       TRY(show_mirror(known));
     }
@@ -572,8 +297,6 @@ std::vector<Mirror> DuckEngine::mirrors() const {
   MutexLock lock(mutex_);
   return mirrors_;
 }
-
-}  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options, WantedColumns wanted,
                                              Logger& logger) {

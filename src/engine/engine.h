@@ -133,6 +133,8 @@ class Engine {
   // Takes the next batch: consolidates, updates mirrors, activity and views. Commits when the batch
   // ends a transaction; else the DuckDB transaction stays open for the next part. On an error
   // everything since the last commit is rolled back: apply again from position().
+  // A value that a mirror cannot hold stops that table alone, as stop_table() does, in front of the
+  // transaction that brought it. When earlier parts of that transaction are lost so: kUnavailable.
   // Requires batch.from <= the position <= batch's first record: marks and the beginning of a
   // snapshot move the position, but are no records.
   virtual Status apply(const model::Batch& batch) = 0;

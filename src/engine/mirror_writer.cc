@@ -133,6 +133,11 @@ Status MirrorWriter::create_temporary_tables() {
   };
   TRY(connection_.execute(fmt::format("CREATE OR REPLACE TEMP TABLE {} ({}found UBIGINT)", old_,
                                       joined(layout_.columns.size(), "", old_column))));
+  return {};
+}
+
+Status MirrorWriter::open_stage_appender() {
+  if (stage_appender_ != nullptr) return {};
   TRY_ASSIGN(stage_appender_, connection_.appender("temp", "main", stage_name_));
   return {};
 }
@@ -243,7 +248,8 @@ std::string MirrorWriter::key_text(const Cell* row) const {
 }
 
 Error MirrorWriter::does_not_fit(Fit fit, std::size_t kept_index, const Cell* row,
-                                 const Cell* key_row, const model::Batch& batch) const {
+                                 const Cell* key_row, const model::Batch& batch) {
+  met_misfit_ = true;
   const std::uint32_t column = layout_.identity.kept[kept_index];
   // The change that brought the value; completed rows share its text.
   model::Lsn lsn = batch.transactions.empty() ? model::Lsn{} : batch.transactions.back().commit_lsn;
@@ -255,15 +261,20 @@ Error MirrorWriter::does_not_fit(Fit fit, std::size_t kept_index, const Cell* ro
   constexpr std::size_t kShown = 100;
   const std::string_view text = row[column].text();
   const std::string& type = layout_.columns[kept_index].type;
+  const model::Column& source = layout_.table.columns[column];
+  const bool free_precision = source.type_modifier < 0 || source.base_type != model::Oid{};
+  const bool configurable = type.starts_with("DECIMAL") && free_precision &&
+                            text.find_first_not_of("-.0123456789") == std::string_view::npos;
   return error(
       Code::kInvalid,
-      fmt::format("a value of {}.{} ({}) {} {}", layout_.table.qualified_name(),
-                  layout_.table.columns[column].name, layout_.table.columns[column].type_name,
+      fmt::format("a value of {}.{} ({}) {} {}", layout_.table.qualified_name(), source.name,
+                  source.type_name,
                   fit == Fit::kOutOfRange ? "does not fit into" : "cannot be read as", type),
       fmt::format("{}; commit {}; value '{}'", key_text(key_row), model::to_string(lsn),
                   text.substr(0, kShown)),
-      type.starts_with("DECIMAL") ? "Choose another source.numeric, or exclude the column"
-                                  : "Exclude the column in source.columns");
+      configurable ? "Choose a source.numeric that holds it and remove the folder engine "
+                     "in the data folder, which is then built anew from the log"
+                   : "Correct it at the source, and start anew with an empty data folder");
 }
 
 Status MirrorWriter::put_row(duck::Appender& out, const Cell* row, const model::Batch& batch,
@@ -323,16 +334,12 @@ Status MirrorWriter::stage_changes(const model::Batch& batch, bool& looks_up) {
 }
 
 Result<std::uint64_t> MirrorWriter::make_delta(const model::Batch& batch) {
+  TRY(open_stage_appender());
   TRY(clear_stage_->execute());
   TRY(clear_delta_->execute());
   if (consolidator_.has_unchanged_cells()) TRY(resolve_unchanged(batch));
   bool looks_up = false;
-  const Status staged = stage_changes(batch, looks_up);
-  if (!staged.ok()) {
-    // A row was left half written.
-    TRY_ASSIGN(stage_appender_, connection_.appender("temp", "main", stage_name_));
-    return staged.error();
-  }
+  TRY(stage_changes(batch, looks_up));
   // Rows that are only new need no look at the old ones. After a truncate there are none.
   if (looks_up) {
     TRY(clear_old_->execute());
@@ -443,6 +450,11 @@ Status MirrorWriter::flush_raw() {
 Status MirrorWriter::load_raw() {
   raw_appender_.reset();
   TRY(store_->load(fmt::format("SELECT * FROM {}.{}", kInternalSchema, raw_name_)));
+  return drop_raw();
+}
+
+Status MirrorWriter::drop_raw() {
+  raw_appender_.reset();
   return connection_.execute(fmt::format("DROP TABLE {}.{}", kInternalSchema, raw_name_));
 }
 

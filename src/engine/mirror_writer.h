@@ -56,14 +56,22 @@ class MirrorWriter {
   // Empties the store first when the table was truncated.
   Status apply_delta(std::uint64_t delta_rows);
 
-  // The batch's transaction was rolled back.
-  void rolled_back() { raw_appender_.reset(); }
+  // Whether the call that failed met a value that does not fit its column.
+  bool met_misfit() const { return met_misfit_; }
+
+  // The batch's transaction is about to be rolled back.
+  void rolled_back() {
+    raw_appender_.reset();
+    stage_appender_.reset();
+    met_misfit_ = false;
+  }
 
   // Rows of a snapshot, in no order, without looking for others of the same key.
   Status create_raw();
   Status append_raw(const model::Batch& batch, const model::Change& change);
   Status flush_raw();
   Status load_raw();
+  Status drop_raw();
 
  private:
   MirrorWriter(duck::Connection& connection, MirrorLayout layout)
@@ -79,8 +87,9 @@ class MirrorWriter {
                  const model::Cell* key_row);
   Status put_key_row(duck::Appender& out, const model::Cell* row, const model::Batch& batch);
   Error does_not_fit(Fit fit, std::size_t kept_index, const model::Cell* row,
-                     const model::Cell* key_row, const model::Batch& batch) const;
+                     const model::Cell* key_row, const model::Batch& batch);
   Status stage_changes(const model::Batch& batch, bool& looks_up);
+  Status open_stage_appender();
   std::string staged_keys() const;
   std::string same_key() const;
   std::string key_text(const model::Cell* row) const;
@@ -96,8 +105,10 @@ class MirrorWriter {
   std::string delta_;
   std::string old_;  // the rows that the batch changes, as they were
   std::string raw_name_;
+  // Made anew after a rollback: a row may have been left half written.
   std::unique_ptr<duck::Appender> stage_appender_;
   std::unique_ptr<duck::Appender> raw_appender_;
+  bool met_misfit_ = false;
   std::unique_ptr<duck::Statement> clear_stage_;
   std::unique_ptr<duck::Statement> clear_delta_;
   std::unique_ptr<duck::Statement> find_old_;

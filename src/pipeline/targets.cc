@@ -7,8 +7,7 @@ namespace {
 
 class EngineTarget final : public FollowerTarget {
  public:
-  EngineTarget(engine::Engine& engine, views::ViewSet& views, Logger& logger)
-      : engine_(engine), views_(views), logger_(logger) {}
+  EngineTarget(engine::Engine& engine, views::ViewSet& views) : engine_(engine), views_(views) {}
 
   const std::string& name() const override { return name_; }
   const char* kind() const override { return "engine"; }
@@ -47,14 +46,12 @@ class EngineTarget final : public FollowerTarget {
   Status define(const model::Table& table) {
     const Status status = engine_.define_table(table);
     if (status.ok() || status.error().code != Code::kUnsupported) return status;
-    logger_.error("table {} has stopped: {}", table.qualified_name(), status.error().text());
     return engine_.stop_table(table.id, status.error().text());
   }
 
   const std::string name_ = "engine";
   engine::Engine& engine_;
   views::ViewSet& views_;
-  Logger& logger_;
 };
 
 class SinkTarget final : public FollowerTarget {
@@ -124,9 +121,8 @@ class SinkTarget final : public FollowerTarget {
 
 }  // namespace
 
-std::unique_ptr<FollowerTarget> engine_target(engine::Engine& engine, views::ViewSet& views,
-                                              Logger& logger) {
-  return std::make_unique<EngineTarget>(engine, views, logger);
+std::unique_ptr<FollowerTarget> engine_target(engine::Engine& engine, views::ViewSet& views) {
+  return std::make_unique<EngineTarget>(engine, views);
 }
 
 Result<std::unique_ptr<FollowerTarget>> sink_target(MakeSink make) {

@@ -14,9 +14,8 @@
 
 namespace pgweir::pipeline {
 
-// `engine`, `views` (the engine's maintainer) and `logger` must outlive the target.
-std::unique_ptr<FollowerTarget> engine_target(engine::Engine& engine, views::ViewSet& views,
-                                              Logger& logger);
+// `engine` and `views` (the engine's maintainer) must outlive the target.
+std::unique_ptr<FollowerTarget> engine_target(engine::Engine& engine, views::ViewSet& views);
 
 // `make` gives the sink, opened and bound to the log: called again after an error that left the old
 // one of no use.

@@ -136,7 +136,7 @@ struct TableInfo {
   std::uint64_t truncates = 0;
   std::uint64_t reads = 0;
   std::optional<TimeUs> last_change;
-  std::optional<std::string> error;  // why capture of this table alone has stopped
+  std::optional<std::string> error;  // why the mirror of this table alone has stopped
 };
 
 // How the text of a cell becomes JSON (rows.h has the rules).

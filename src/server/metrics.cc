@@ -153,6 +153,9 @@ void collect_tables(Collector& out, const std::vector<TableInfo>& tables) {
   for (const TableInfo& table : tables) {
     if (table.rows) out.add(as_double(*table.rows), {{"table", table.schema + "." + table.name}});
   }
+  out.begin(MetricKind::kGauge, "pgweir_table_stopped", "1 for a table whose mirror has stopped");
+  for (const TableInfo& table : tables)
+    out.add(table.error ? 1 : 0, {{"table", table.schema + "." + table.name}});
 }
 
 void collect_views(Collector& out, const std::vector<ViewInfo>& views) {

@@ -212,6 +212,13 @@ StatusReport PipelineBackend::status() {
   out.rates = rates(capture.changes, capture.bytes);
   for (const postgres::Finding& finding : capture.findings)
     out.findings.push_back({severity_of(finding.severity), "source", finding.message, finding.fix});
+  if (pipeline_.engine() == nullptr) return out;
+  for (const engine::Mirror& mirror : pipeline_.engine()->mirrors()) {
+    if (mirror.stopped.empty()) continue;
+    out.findings.push_back({Severity::kError, "table " + mirror.table.qualified_name(),
+                            "has stopped: " + mirror.stopped,
+                            "The views over it have stopped with it; everything else goes on."});
+  }
   return out;
 }
 
@@ -245,15 +252,21 @@ std::vector<TableInfo> PipelineBackend::tables() {
       info.columns.push_back(
           {table.columns[i].name, table.columns[i].type_name, is_key_column(table, i)});
   }
+  std::vector<engine::Mirror> mirrors;
+  if (pipeline_.engine() != nullptr) mirrors = pipeline_.engine()->mirrors();
+  for (const engine::Mirror& mirror : mirrors) {
+    const auto entry = by_name.find(mirror.table.qualified_name());
+    if (entry == by_name.end()) continue;
+    entry->second.mirrored = true;
+    if (!mirror.stopped.empty()) entry->second.error = mirror.stopped;
+  }
   const auto reader = this->reader();
   if (reader.ok()) {
     duck::Connection& connection = (*reader)->connection();
     const bool complete = (*reader)->position().snapshot_complete;
-    for (const engine::Mirror& mirror : pipeline_.engine()->mirrors()) {
+    for (const engine::Mirror& mirror : mirrors) {
       const auto entry = by_name.find(mirror.table.qualified_name());
-      if (entry == by_name.end()) continue;
-      entry->second.mirrored = true;
-      if (!complete) continue;
+      if (entry == by_name.end() || !complete || !mirror.stopped.empty()) continue;
       if (const auto rows = connection.query_int("SELECT count(*) FROM " + mirror.name); rows.ok())
         entry->second.rows = static_cast<std::uint64_t>(*rows);
     }

@@ -226,6 +226,72 @@ TEST_F(BadInput, ABadViewSaysWhereAndStopsNoOther) {
   EXPECT_EQ(running.sql("SELECT n FROM good"), "2");
 }
 
+// What the program says of a table and the view over it that have stopped.
+TEST_F(BadInput, AValueThatDoesNotFitStopsItsTableAlone) {
+  sql("CREATE TABLE prices (id int PRIMARY KEY, amount numeric); INSERT INTO prices VALUES (1, 1)");
+  const std::string rest = data() +
+                           "engine: {batch_rows: 1000}\n"
+                           "views:\n  total: SELECT sum(amount) AS total FROM prices\n"
+                           "  above: SELECT total FROM total\n"
+                           "  good: SELECT count(*) AS n FROM t\n";
+  Program* running = &program(source() + rest);
+  running->start();
+  ASSERT_TRUE(running->wait_ready());
+  EXPECT_EQ(running->sql("SELECT total FROM above"), "1.000000000");
+  // Several batches, the value in the last one.
+  sql("BEGIN; INSERT INTO prices VALUES (2, 2); "
+      "INSERT INTO t SELECT i, 'x' FROM generate_series(2, 5000) i; "
+      "INSERT INTO prices VALUES (42, 0.0000000001); COMMIT");
+  ASSERT_TRUE(running->wait_position(sql("SELECT pg_current_wal_lsn()")));
+  sql("INSERT INTO prices VALUES (43, 3); INSERT INTO t VALUES (0, 'z')");
+  const std::string lsn = sql("SELECT pg_current_wal_lsn()");
+  for (int start = 0; start < 2; ++start) {
+    SCOPED_TRACE(start);
+    ASSERT_TRUE(running->wait_position(lsn));
+    EXPECT_EQ(running->sql("SELECT n FROM good"), "5001");
+    EXPECT_EQ(running->sql("SELECT sum(changes) FROM pgweir.activity WHERE \"table\" = 'prices' "
+                           "AND op = 'i'"),
+              "3");
+    const auto error_of = [&](const char* list, const char* name) -> std::string {
+      const Json answer = http_get(running->url() + "/api/v1/" + list).json();
+      for (const Json& each : answer[list])
+        if (each["name"] == name && each["error"].is_string()) return each["error"];
+      return "";
+    };
+    const std::string reason = error_of("tables", "prices");
+    EXPECT_THAT(
+        reason,
+        testing::MatchesRegex(
+            "a value of public.prices.amount \\(numeric\\) does not fit into "
+            "DECIMAL\\(38,9\\) \\(key \\(id\\)=\\(42\\); commit [0-9A-F]+/[0-9A-F]+; value "
+            "'0.0000000001'\\). Choose a source.numeric that holds it and remove the folder "
+            "engine in the data folder, which is then built anew from the log"));
+    EXPECT_EQ(error_of("tables", "t"), "");
+    EXPECT_EQ(error_of("views", "total"), "table public.prices is stopped (" + reason + ")");
+    EXPECT_THAT(error_of("views", "above"), HasSubstr("the view reads total, which is failed"));
+    EXPECT_EQ(error_of("views", "good"), "");
+    EXPECT_THAT(running->sql("SELECT count(*) FROM prices"),
+                HasSubstr("table public.prices is stopped: " + reason));
+    const Json status = running->status();
+    EXPECT_EQ(status["followers"][0]["state"], "following");
+    EXPECT_EQ(status["findings"].back()["subject"], "table public.prices");
+    EXPECT_EQ(status["findings"].back()["message"], "has stopped: " + reason);
+    EXPECT_THAT(running->output(), HasSubstr("table public.prices has stopped: " + reason));
+    running->kill();
+    if (start > 0) break;
+    running->start();
+    ASSERT_TRUE(running->wait_ready());
+  }
+  const std::string wider = source(", numeric: {precision: 38, scale: 12}") + rest;
+  expect(run(wider), 5, "the mirror of public.prices was made with another configuration");
+  std::filesystem::remove_all(scratch_.file("data/engine"));
+  running = &program(wider);
+  running->start();
+  ASSERT_TRUE(running->wait_position(lsn));
+  EXPECT_EQ(running->sql("SELECT total FROM above"), "6.000000000100");
+  EXPECT_EQ(running->sql("SELECT n FROM good"), "5001");
+}
+
 TEST_F(BadInput, PortInUse) {
   Program& first = program(source() + data());
   first.start();

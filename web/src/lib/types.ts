@@ -140,7 +140,7 @@ export interface Table {
   truncates?: Count;
   reads?: Count;
   last_change?: string | null;
-  /** Why capture of this table alone has stopped. */
+  /** Why the mirror of this table alone has stopped. */
   error?: string | null;
 }
 

@@ -104,8 +104,8 @@ function Columns(props: { table: Table }): JSX.Element {
         </table>
       </div>
       {table.error && (
-        <Notice tone="bad" title={`Capture of this table has stopped: ${table.error}`}>
-          <p class="prose">The other tables go on.</p>
+        <Notice tone="bad" title={`The mirror of this table has stopped: ${table.error}`}>
+          <p class="prose">The views over it have stopped too; everything else goes on.</p>
         </Notice>
       )}
       {keys === 0 && (
