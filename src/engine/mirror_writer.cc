@@ -335,26 +335,27 @@ Status MirrorWriter::stage_changes(const model::Batch& batch, bool& looks_up) {
 
 Result<std::uint64_t> MirrorWriter::make_delta(const model::Batch& batch) {
   TRY(open_stage_appender());
-  TRY(clear_stage_->execute());
-  TRY(clear_delta_->execute());
   if (consolidator_.has_unchanged_cells()) TRY(resolve_unchanged(batch));
   bool looks_up = false;
   TRY(stage_changes(batch, looks_up));
   // Rows that are only new need no look at the old ones. After a truncate there are none.
-  if (looks_up) {
-    TRY(clear_old_->execute());
-    TRY(find_old_->execute());
-  }
+  if (looks_up) TRY(find_old_->execute());
   duck::Statement& statement = looks_up ? *add_changes_ : *add_inserts_;
   auto made = statement.execute();
   if (!made.ok()) return as_corruption(made.error());
-  return made->rows_changed();
+  const std::uint64_t rows = made->rows_changed();
+  // Temporary rows that are gone before the commit are never written anywhere: DuckDB would else
+  // copy them into the temporary tables then, and spill those when memory is short.
+  TRY(clear_stage_->execute());
+  if (looks_up) TRY(clear_old_->execute());
+  return rows;
 }
 
 Status MirrorWriter::apply_delta(std::uint64_t delta_rows) {
   if (truncated()) TRY(store_->clear());
   if (delta_rows == 0) return {};
   TRY(store_->apply(delta_));
+  TRY(clear_delta_->execute());
   return store_->maintain();
 }
 

@@ -53,7 +53,7 @@ class MirrorWriter {
   // does not fit its column, naming table, column, key and LSN.
   Result<std::uint64_t> make_delta(const model::Batch& batch);
   const std::string& delta_table() const { return delta_; }
-  // Empties the store first when the table was truncated.
+  // Empties the store first when the table was truncated, and the delta table afterwards.
   Status apply_delta(std::uint64_t delta_rows);
 
   // Whether the call that failed met a value that does not fit its column.
