@@ -33,11 +33,11 @@ test:
 	@python3 tools/run_tests.py --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
 
 test-fast:
-	@tools/setup.sh test
+	@tools/setup.sh server
 	@python3 tools/run_tests.py --fast --jobs $(JOBS)
 
 lint:
-	@tools/setup.sh test
+	@tools/setup.sh lint
 	@cmake --preset dev >/dev/null
 	@python3 tools/lint.py --jobs $(JOBS)
 
@@ -45,11 +45,11 @@ format:
 	@python3 tools/lint.py --fix
 
 bench: build
-	@tools/setup.sh test
+	@tools/setup.sh server
 	@python3 bench/run.py --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
 
 demo: build
-	@tools/setup.sh test
+	@tools/setup.sh server
 	@python3 tools/demo.py build/release/pgweir $(if $(CHECK),--check)
 
 # What was fetched, .deps and web/node_modules, stays: cleaning needs no network afterwards.

@@ -129,7 +129,7 @@ class Postgres:
         binaries = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"),
                           key=lambda path: int(path.parts[-3]))
         if not binaries:
-            raise DemoError("no PostgreSQL server is installed: run tools/setup.sh test")
+            raise DemoError("no PostgreSQL server is installed: run tools/setup.sh server")
         self.bin = binaries[-1].parent
         data = scratch / "postgres"
         data.mkdir()

@@ -37,7 +37,7 @@ def tool(name):
         path = shutil.which(candidate)
         if path and re.search(rf"version {VERSION}\.", run([path, "--version"])[1]):
             return path
-    sys.exit(f"lint: {name} {VERSION} is missing: run tools/setup.sh test")
+    sys.exit(f"lint: {name} {VERSION} is missing: run tools/setup.sh lint")
 
 
 def sources():

@@ -1,12 +1,21 @@
 #!/usr/bin/env bash
 # Installs what building and testing need, and nothing that is there already:
-# Debian packages, DuckDB's library and header into .deps/, the dashboard's packages.
+# Debian packages, DuckDB's library and header into .deps/duckdb, the dashboard's packages.
 #
-# usage: tools/setup.sh [build|test]     (test adds what only tests need: PostgreSQL, a browser)
+# usage: tools/setup.sh [build|server|lint|test]     all of them include build
+#   server  adds PostgreSQL: enough for the demo, the benchmarks and the fast tests
+#   lint    adds clang's tools
+#   test    adds all that, a browser, Java, and into .deps/python the readers of Parquet files with
+#           Spark among them (500 MB to fetch)
 # Works offline when everything is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 what="${1:-test}"
+case "$what" in
+  build | server | lint | test) ;;
+  *) printf 'usage: tools/setup.sh [build|server|lint|test]\n' >&2; exit 2 ;;
+esac
+wants() { [ "$what" = "$1" ] || [ "$what" = test ]; }
 
 duckdb_package="@duckdb/node-bindings-linux-x64@1.5.5-r.5"
 duckdb_library_sha256="fc23f12e376c47be520f75221288281906e7942e8fd6f6ce4849198ba60d0405"
@@ -25,10 +34,9 @@ packages="g++ cmake ninja-build make pkg-config python3 ccache mold nodejs npm
   libpq-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev
   libboost1.81-dev libssl-dev libcurl4-openssl-dev liblz4-dev libgtest-dev libgmock-dev
   libbenchmark-dev ca-certificates"
-if [ "$what" = test ]; then
-  packages="$packages postgresql-15 postgresql-client-15 chromium fonts-dejavu-core
-    clang clang-format clang-tidy libclang-rt-14-dev"
-fi
+wants server && packages="$packages postgresql-15 postgresql-client-15"
+wants lint && packages="$packages clang clang-format clang-tidy libclang-rt-14-dev"
+wants test && packages="$packages chromium fonts-dejavu-core openjdk-17-jre-headless python3-venv"
 missing=""
 for package in $packages; do
   # Node may have come from elsewhere, without a Debian package.
@@ -85,4 +93,22 @@ if [ -f web/package-lock.json ] && ! cmp -s web/package-lock.json web/node_modul
     fail "cannot install the dashboard's npm packages; npm says:" "$(tail -n 15 "$log")"
   rm -f "$log"
   cp web/package-lock.json web/node_modules/.pgweir-lock
+fi
+
+# --- The readers of Parquet files ----------------------------------------------------------------
+readers=tests/readers/requirements.txt
+if wants test && ! cmp -s "$readers" .deps/python/.pgweir-lock; then
+  printf 'setup: installing pyarrow, pandas and Spark into .deps/python\n'
+  log=$(mktemp)
+  rm -rf .deps/python
+  # Debian's own Python: the versions are pinned for it. Spark comes as source, and is built by what
+  # a fresh environment holds.
+  /usr/bin/python3 -m venv .deps/python >"$log" 2>&1 &&
+    .deps/python/bin/pip install --no-cache-dir --no-build-isolation --no-deps --require-hashes \
+      --disable-pip-version-check --requirement "$readers" >>"$log" 2>&1 ||
+    fail "cannot install the Python packages of $readers: does the Python package index answer?" \
+      "Run make test once while it does; after that everything needed is in .deps/. pip says:" \
+      "$(tail -n 15 "$log")"
+  rm -f "$log"
+  cp "$readers" .deps/python/.pgweir-lock
 fi

@@ -49,7 +49,7 @@ io::Finished must_run(std::vector<std::string> arguments, const std::string& use
 
 Cluster::Cluster(ClusterOptions options) : options_(std::move(options)) {
   bin_ = options_.bin.empty() ? newest_bin() : options_.bin;
-  if (bin_.empty()) die("no PostgreSQL server is installed: run tools/setup.sh test");
+  if (bin_.empty()) die("no PostgreSQL server is installed: run tools/setup.sh server");
   data_ = scratch_.file("data");
   port_ = free_port();
   must_run({bin_ + "/initdb", "-D", data_, "-U", options_.initdb_superuser, "-A", "trust", "-E",
