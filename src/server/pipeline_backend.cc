@@ -137,13 +137,16 @@ Result<std::unique_ptr<engine::Reader>> PipelineBackend::reader() {
 std::vector<FollowerStatus> PipelineBackend::followers(const pipeline::CaptureStatus& capture) {
   std::vector<FollowerStatus> out;
   const model::Position durable = pipeline_.log().durable_position();
+  const auto segments = pipeline_.log().segments();
+  const model::Lsn oldest = segments.empty() ? durable.lsn : segments.front().first.lsn;
   for (const pipeline::FollowerStatus& follower : pipeline_.follower_statuses()) {
     FollowerStatus row;
     row.name = follower.name;
     row.kind = follower.kind;
     row.state = state_of(follower.state);
     row.position = follower.position.lsn;
-    row.lag_bytes = difference(follower.position.lsn, durable.lsn);
+    // One that has nothing yet is behind by what there is, not by all LSNs since 0.
+    row.lag_bytes = difference(std::max(follower.position.lsn, oldest), durable.lsn);
     row.lag_ms = 0;
     if (follower.position < durable) {
       const std::int64_t newest = model::value(capture.last_commit_time);

@@ -127,6 +127,23 @@ TEST_F(Commands, StatusAndTablesTellWhatIs) {
                             {"name":"owner","type":"text","key":false}])"));
 }
 
+TEST(Status, ASinkWithoutAFileIsBehindByTheLogAlone) {
+  ScratchFolder scratch;
+  Scenario scenario(
+      "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)",
+      "sinks: {lake: {type: parquet, path: " + scratch.file("lake") + ", roll: {every: 1h}}}\n");
+  ASSERT_TRUE(scenario.start());
+  Json lake;
+  ASSERT_TRUE(wait_for(20s, [&] {
+    const Json status = scenario.program().status();
+    for (const Json& follower : status["followers"])
+      if (follower["name"] == "lake") lake = follower;
+    return lake.is_object() && lake["state"] == "following" && status["log"]["bytes"] > 0;
+  }));
+  EXPECT_EQ(lake["position"], nullptr);
+  EXPECT_LT(lake["lag_bytes"], 1'000'000);  // the server's LSNs begin far above that
+}
+
 TEST_F(Commands, ViewsSayTheirStrategyAndHaveTheirRows) {
   std::map<std::string, Json> listed;
   const Json views = json({"views"});
