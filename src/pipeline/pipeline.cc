@@ -107,8 +107,8 @@ Status Pipeline::open_engine() {
   FollowerOptions follower;
   follower.reader.batch_rows_max = config.engine.batch_rows;
   follower.reader.batch_wait = config.engine.batch_wait;
-  followers_.push_back(std::make_unique<Follower>(*log_, engine_target(*engine_, *views_),
-                                                  clock_, logger_, follower));
+  followers_.push_back(std::make_unique<Follower>(*log_, engine_target(*engine_, *views_), clock_,
+                                                  logger_, follower));
   return {};
 }
 
