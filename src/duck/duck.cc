@@ -313,6 +313,19 @@ std::size_t Statement::parameter_count() const {
   return duckdb_nparams(as_statement(handle_));
 }
 
+std::vector<ColumnInfo> Statement::columns() const {
+  const auto handle = as_statement(handle_);
+  std::vector<ColumnInfo> columns;
+  const idx_t count = duckdb_prepared_statement_column_count(handle);
+  for (idx_t i = 0; i < count; ++i) {
+    const LogicalType type(duckdb_prepared_statement_column_logical_type(handle, i));
+    const char* name = duckdb_prepared_statement_column_name(handle, i);
+    columns.push_back({name != nullptr ? name : "", type.text(), kind_of(type.id())});
+    duckdb_free(const_cast<char*>(name));
+  }
+  return columns;
+}
+
 namespace {
 Status bound(duckdb_state state, void* handle) {
   if (state == DuckDBSuccess) return {};
@@ -457,16 +470,7 @@ Result<std::unique_ptr<Statement>> Connection::prepare(const std::string& sql) {
 
 Result<std::vector<ColumnInfo>> Connection::describe(const std::string& select) {
   TRY_ASSIGN(const auto statement, prepare(select));
-  const auto handle = as_statement(statement->handle_);
-  std::vector<ColumnInfo> columns;
-  const idx_t count = duckdb_prepared_statement_column_count(handle);
-  for (idx_t i = 0; i < count; ++i) {
-    const LogicalType type(duckdb_prepared_statement_column_logical_type(handle, i));
-    const char* name = duckdb_prepared_statement_column_name(handle, i);
-    columns.push_back({name != nullptr ? name : "", type.text(), kind_of(type.id())});
-    duckdb_free(const_cast<char*>(name));
-  }
-  return columns;
+  return statement->columns();
 }
 
 Result<std::int64_t> Connection::query_int(const std::string& select) {

@@ -139,6 +139,8 @@ class Statement {
 
   StatementKind kind() const;
   std::size_t parameter_count() const;
+  // Of its result.
+  std::vector<ColumnInfo> columns() const;
   // Parameters are numbered from 1.
   Status bind_null(std::size_t parameter);
   Status bind(std::size_t parameter, std::int64_t value);

@@ -86,10 +86,14 @@ Result<std::unique_ptr<Meta>> Meta::open(duck::Connection& connection) {
   return meta;
 }
 
-Result<State> read_state(duck::Connection& connection) {
-  TRY_ASSIGN(duck::Rows rows,
-             connection.query("SELECT epoch, lsn, sequence, end_lsn, commit_time, "
-                              "snapshot_complete, phase, log_identity FROM pgweir_internal.state"));
+Result<std::unique_ptr<duck::Statement>> prepare_read_state(duck::Connection& connection) {
+  return connection.prepare(
+      "SELECT epoch, lsn, sequence, end_lsn, commit_time, snapshot_complete, phase, log_identity "
+      "FROM pgweir_internal.state");
+}
+
+Result<State> read_state(duck::Statement& statement) {
+  TRY_ASSIGN(duck::Rows rows, statement.execute());
   const duck::Chunk* chunk = rows.next();
   if (chunk == nullptr || chunk->row_count() != 1)
     return error(Code::kCorruption, "the engine's database holds no position");
@@ -107,7 +111,8 @@ Result<State> read_state(duck::Connection& connection) {
 }
 
 Result<State> Meta::read_state() const {
-  return engine::read_state(connection_);
+  TRY_ASSIGN(const auto statement, prepare_read_state(connection_));
+  return engine::read_state(*statement);
 }
 
 Status Meta::write_state(const State& state) {

@@ -49,6 +49,8 @@ class Meta {
   std::unique_ptr<duck::Statement> write_state_;
 };
 
-Result<State> read_state(duck::Connection& connection);
+// The state as a connection's transaction sees it.
+Result<std::unique_ptr<duck::Statement>> prepare_read_state(duck::Connection& connection);
+Result<State> read_state(duck::Statement& statement);
 
 }  // namespace pgweir::engine

@@ -8,19 +8,22 @@ namespace pgweir::engine {
 
 class PooledReader : public Reader {
  public:
-  PooledReader(ReaderPool& pool, duck::Connection& connection)
-      : pool_(pool), connection_(connection) {}
+  PooledReader(ReaderPool& pool, ReaderPool::Place& place)
+      : pool_(pool), place_(place), connection_(*place.connection) {}
   ~PooledReader() override {
     // Fails only when a query's error has ended the transaction already.
     const Status ignored = connection_.execute("ROLLBACK");
     (void)ignored;
-    pool_.give_back(connection_);
+    pool_.give_back(place_);
   }
 
   // The transaction's view of the data is fixed here: everything read later is of this position.
   Status begin() {
     TRY(connection_.execute("BEGIN TRANSACTION READ ONLY"));
-    TRY_ASSIGN(const State state, read_state(connection_));
+    if (place_.read_state == nullptr) {
+      TRY_ASSIGN(place_.read_state, prepare_read_state(connection_));
+    }
+    TRY_ASSIGN(const State state, read_state(*place_.read_state));
     position_ = state.position;
     return {};
   }
@@ -30,6 +33,7 @@ class PooledReader : public Reader {
 
  private:
   ReaderPool& pool_;
+  ReaderPool::Place& place_;
   duck::Connection& connection_;
   EnginePosition position_;
 };
@@ -39,7 +43,7 @@ Result<std::unique_ptr<ReaderPool>> ReaderPool::open(EngineDatabase& database, i
   MutexLock lock(pool->mutex_);
   for (int i = 0; i < readers_max; ++i) {
     TRY_ASSIGN(auto connection, database.connect());
-    pool->places_.push_back({std::move(connection), true});
+    pool->places_.push_back({.connection = std::move(connection)});
   }
   return pool;
 }
@@ -51,17 +55,17 @@ ReaderPool::~ReaderPool() {
 
 Result<std::unique_ptr<Reader>> ReaderPool::lend(Milliseconds timeout) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
-  duck::Connection* connection = nullptr;
+  Place* free = nullptr;
   {
     MutexLock lock(mutex_);
-    while (connection == nullptr) {
+    while (free == nullptr) {
       for (Place& place : places_) {
         if (!place.is_free) continue;
         place.is_free = false;
-        connection = place.connection.get();
+        free = &place;
         break;
       }
-      if (connection != nullptr) break;
+      if (free != nullptr) break;
       const auto left = std::chrono::duration_cast<std::chrono::microseconds>(
           deadline - std::chrono::steady_clock::now());
       if (left.count() <= 0)
@@ -71,16 +75,14 @@ Result<std::unique_ptr<Reader>> ReaderPool::lend(Milliseconds timeout) {
       changed_.wait_for(mutex_, left);
     }
   }
-  auto reader = std::make_unique<PooledReader>(*this, *connection);
+  auto reader = std::make_unique<PooledReader>(*this, *free);
   TRY(reader->begin());
   return std::unique_ptr<Reader>(std::move(reader));
 }
 
-void ReaderPool::give_back(duck::Connection& connection) {
+void ReaderPool::give_back(Place& place) {
   MutexLock lock(mutex_);
-  for (Place& place : places_) {
-    if (place.connection.get() == &connection) place.is_free = true;
-  }
+  place.is_free = true;
   changed_.notify_one();
 }
 

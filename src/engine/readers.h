@@ -30,11 +30,12 @@ class ReaderPool {
   friend class PooledReader;
   struct Place {
     std::unique_ptr<duck::Connection> connection;
+    std::unique_ptr<duck::Statement> read_state;  // prepared at the first use
     bool is_free = true;
   };
 
   ReaderPool() = default;
-  void give_back(duck::Connection& connection);
+  void give_back(Place& place);
 
   Mutex mutex_;
   Condition changed_;

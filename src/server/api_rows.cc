@@ -124,7 +124,7 @@ Result<SqlRequest> read_sql(const std::string& text, const ApiOptions& options) 
 Response get_view_rows(const ApiContext& api, const Request& request) {
   if (auto refusal = refuse_before_snapshot(api.backend)) return std::move(*refusal);
   const std::string& name = request.placeholder("name");
-  const std::vector<ViewInfo> views = api.backend.views();
+  const std::vector<ViewInfo> views = api.backend.view_definitions();
   const auto view = std::find_if(views.begin(), views.end(),
                                  [&](const ViewInfo& each) { return each.name == name; });
   if (view == views.end()) {

@@ -298,6 +298,8 @@ class Backend {
   virtual StatusReport status() = 0;
   virtual Readiness readiness() = 0;
   virtual std::vector<TableInfo> tables() = 0;
+  // view_definitions() leaves out what only a query tells: rows and position.
+  virtual std::vector<ViewInfo> view_definitions() = 0;
   virtual std::vector<ViewInfo> views() = 0;
 
   // kNotFound for an unknown view, kUnavailable for one that is not live.

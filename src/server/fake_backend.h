@@ -20,6 +20,7 @@ class FakeBackend final : public Backend {
     return readiness_;
   }
   std::vector<TableInfo> tables() override;
+  std::vector<ViewInfo> view_definitions() override { return views(); }
   std::vector<ViewInfo> views() override;
   Result<RowsAnswer> view_rows(const std::string& name, const RowsRequest& request) override;
   Result<SqlAnswer> sql(const SqlRequest& request) override;

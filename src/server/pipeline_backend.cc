@@ -308,11 +308,9 @@ std::vector<TableInfo> PipelineBackend::tables() {
   return out;
 }
 
-std::vector<ViewInfo> PipelineBackend::views() {
+std::vector<ViewInfo> PipelineBackend::view_definitions() {
   std::vector<ViewInfo> out;
   if (pipeline_.views() == nullptr) return out;
-  const auto reader = this->reader();
-  const bool complete = reader.ok() && (*reader)->position().snapshot_complete;
   for (const views::ViewInfo& view : pipeline_.views()->views()) {
     ViewInfo info;
     info.name = view.name;
@@ -325,12 +323,21 @@ std::vector<ViewInfo> PipelineBackend::views() {
                  : view.state == views::ViewState::kWaiting ? ViewState::kBuilding
                                                             : ViewState::kFailed;
     if (view.error) info.error = view.error->text();
-    if (complete && info.state == ViewState::kLive) {
-      const auto rows = (*reader)->connection().query_int("SELECT count(*) FROM " + view.rows);
-      if (rows.ok()) info.rows = static_cast<std::uint64_t>(*rows);
-      info.position = (*reader)->position().end_lsn;
-    }
     out.push_back(std::move(info));
+  }
+  return out;
+}
+
+std::vector<ViewInfo> PipelineBackend::views() {
+  std::vector<ViewInfo> out = view_definitions();
+  const auto reader = this->reader();
+  if (!reader.ok() || !(*reader)->position().snapshot_complete) return out;
+  for (ViewInfo& info : out) {
+    const auto view = pipeline_.views()->view(info.name);
+    if (info.state != ViewState::kLive || !view.ok()) continue;
+    const auto rows = (*reader)->connection().query_int("SELECT count(*) FROM " + view->rows);
+    if (rows.ok()) info.rows = static_cast<std::uint64_t>(*rows);
+    info.position = (*reader)->position().end_lsn;
   }
   return out;
 }
@@ -362,9 +369,13 @@ Result<RowsAnswer> PipelineBackend::view_rows(const std::string& name, const Row
   }
   RowsAnswer out;
   out.rows = std::move(rows.rows);
-  TRY_ASSIGN(const std::int64_t total,
-             reader->connection().query_int(fmt::format("SELECT count(*) FROM {}", from)));
-  out.total = static_cast<std::uint64_t>(total);
+  out.total = out.rows.row_count();
+  // All of them are in the answer, or they have to be counted.
+  if (request.offset > 0 || out.total >= request.limit) {
+    TRY_ASSIGN(const std::int64_t total,
+               reader->connection().query_int(fmt::format("SELECT count(*) FROM {}", from)));
+    out.total = static_cast<std::uint64_t>(total);
+  }
   out.position = reader->position().end_lsn;
   out.time = time_or_none(reader->position().commit_time);
   return out;

@@ -30,6 +30,7 @@ class PipelineBackend final : public Backend {
   StatusReport status() override;
   Readiness readiness() override;
   std::vector<TableInfo> tables() override;
+  std::vector<ViewInfo> view_definitions() override;
   std::vector<ViewInfo> views() override;
   Result<RowsAnswer> view_rows(const std::string& name, const RowsRequest& request) override;
   Result<SqlAnswer> sql(const SqlRequest& request) override;

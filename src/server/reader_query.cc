@@ -129,6 +129,7 @@ Error timed_out(Milliseconds timeout) {
 Result<ReaderRows> run_query(duck::Connection& connection, const ReaderQuery& query) {
   const std::string select = without_semicolon(query.sql);
   ReaderRows out;
+  std::vector<duck::ColumnInfo> columns;
   std::vector<bool> is_time;
   {
     TRY_ASSIGN(const auto statement, connection.prepare(select));
@@ -141,8 +142,8 @@ Result<ReaderRows> run_query(duck::Connection& connection, const ReaderQuery& qu
                    fmt::format("the query has {} parameters, {} values were given",
                                statement->parameter_count(), query.parameters.size()));
     }
+    columns = statement->columns();
   }
-  TRY_ASSIGN(const auto columns, connection.describe(select));
   for (const duck::ColumnInfo& column : columns) {
     out.rows.columns.push_back({column.name, column.type, cell_kind(column)});
     is_time.push_back(column.kind == duck::Type::kTimestamp ||
