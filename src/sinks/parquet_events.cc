@@ -1,4 +1,6 @@
 #include <fmt/core.h>
+#include <locale.h>
+#include <wctype.h>
 
 #include <algorithm>
 #include <set>
@@ -25,12 +27,25 @@ constexpr std::size_t kShownBytesMax = 60;  // of a value in a message
 // Readers take the folders' names for columns too.
 constexpr const char* kFolderColumns[] = {"table", "date"};
 
-// Names are compared as most readers do: without regard to ASCII case.
-std::string folded(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+// Names are compared as readers do: without regard to case. Spark knows the case of every alphabet,
+// and opens no file in which two names differ by nothing else.
+std::u32string folded(std::string_view utf8) {
+  // A part of the C library, so it is there; else only ASCII has a case.
+  static const locale_t kLocale = newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+  std::u32string out;
+  for (const char c : utf8) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte & 0xC0) == 0x80 && !out.empty()) {
+      out.back() = (out.back() << 6) | (byte & 0x3F);  // goes on with the code point
+    } else {
+      out += byte < 0x80 ? byte : byte & (byte < 0xE0 ? 0x1F : byte < 0xF0 ? 0x0F : 0x07);
+    }
   }
-  return text;
+  for (char32_t& c : out) {
+    if (c >= U'A' && c <= U'Z') c += U'a' - U'A';
+    if (c >= 0x80 && kLocale != nullptr) c = towlower_l(static_cast<wint_t>(c), kLocale);
+  }
+  return out;
 }
 
 // The type in the file: the mirrors', but for types that some reader cannot open: they stay text.
@@ -63,9 +78,10 @@ void append_json_text(std::string& out, std::string_view text) {
 
 EventWriter::EventWriter(std::shared_ptr<const model::Table> table, const ParquetOptions& options)
     : table_(std::move(table)) {
-  std::set<std::string> taken(std::begin(kFolderColumns), std::end(kFolderColumns));
-  for (const auto& [name, type] : kHeadColumns) taken.insert(name);
-  for (const auto& [name, type] : kNoteColumns) taken.insert(name);
+  std::set<std::u32string> taken;
+  for (const char* name : kFolderColumns) taken.insert(folded(name));
+  for (const auto& [name, type] : kHeadColumns) taken.insert(folded(name));
+  for (const auto& [name, type] : kNoteColumns) taken.insert(folded(name));
   for (const model::Column& column : table_->columns) {
     std::string output = column.name;
     while (!taken.insert(folded(output)).second) output += '_';

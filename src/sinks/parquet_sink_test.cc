@@ -336,21 +336,25 @@ TEST_F(ParquetSinkTest, ValueThatDoesNotFitNamesTableColumnKeyAndLsn) {
 }
 
 TEST_F(ParquetSinkTest, ColumnsNamedLikeOursGetAnUnderscore) {
-  model::Table table{model::Oid{3},
-                     "Odd name",
-                     "a.b/c",
-                     model::ReplicaIdentity::kDefault,
-                     {column("op", 25, "text", true), column("OP", 25, "text"),
-                      column("date", 25, "text"), column("x\"y", 25, "text")},
-                     {0}};
+  model::Table table{
+      model::Oid{3},
+      "Odd name",
+      "a.b/c",
+      model::ReplicaIdentity::kDefault,
+      {column("op", 25, "text", true), column("OP", 25, "text"), column("date", 25, "text"),
+       column("x\"y", 25, "text"), column("żuk", 25, "text"), column("ŻUK", 25, "text")},
+      {0}};
   EventLog log;
   log.begin(model::Timestamp{kNoonUs});
-  log.add(
-      {model::Op::kInsert, std::make_shared<const model::Table>(table), {}, {"1", "2", "3", "4"}});
+  log.add({model::Op::kInsert,
+           std::make_shared<const model::Table>(table),
+           {},
+           {"1", "2", "3", "4", "5", "6"}});
   std::mt19937 random(1);
   ASSERT_TRUE(feed(*open(), log, random).ok());
-  EXPECT_EQ(rows("op, \"op_\", \"OP__\", date_, date, \"x\"\"y\", \"table\"", table),
-            std::vector<std::string>{"i|1|2|3|2026-03-01|4|Odd name.a.b/c"});
+  EXPECT_EQ(
+      rows("op, \"op_\", \"OP__\", date_, date, \"x\"\"y\", \"żuk\", \"ŻUK_\", \"table\"", table),
+      std::vector<std::string>{"i|1|2|3|2026-03-01|4|5|6|Odd name.a.b/c"});
 }
 
 TEST_F(ParquetSinkTest, ChangedColumnsStartANewFile) {

@@ -39,9 +39,9 @@ CREATE FUNCTION audit.cell(type text, value text) RETURNS text LANGUAGE sql AS $
 -- A SELECT that makes a JSON object of the row $1: cells, or output texts as they are.
 CREATE FUNCTION audit.image(tab oid, as_cells bool, only_key bool) RETURNS text LANGUAGE sql AS $$
   SELECT format('SELECT json_object(ARRAY[%s]::text[], ARRAY[%s]::text[])',
-    string_agg(quote_literal(attname), ', ' ORDER BY attnum),
-    string_agg(audit.cell(CASE WHEN as_cells THEN audit.type_of(c) ELSE '' END,
-                          format('($1).%I', attname)), ', ' ORDER BY attnum))
+    coalesce(string_agg(quote_literal(attname), ', ' ORDER BY attnum), ''),
+    coalesce(string_agg(audit.cell(CASE WHEN as_cells THEN audit.type_of(c) ELSE '' END,
+                                   format('($1).%I', attname)), ', ' ORDER BY attnum), ''))
   FROM audit.columns(tab) c WHERE NOT only_key OR audit.in_key(tab, attnum) $$;
 
 -- A SELECT of the columns that are stored apart and did not change from $2 to $1: not sent.
@@ -98,7 +98,7 @@ END $$;
 -- All of it, a JSON object a line: the tables with their columns, then what happened in order.
 CREATE VIEW audit.lines AS
   SELECT 0 AS n, json_build_object('table', c.oid, 'schema', nspname, 'name', relname, 'columns',
-      (SELECT json_agg(json_build_object('name', attname, 'type', audit.type_of(a)))
+      (SELECT coalesce(json_agg(json_build_object('name', attname, 'type', audit.type_of(a))), '[]')
        FROM audit.columns(c.oid) a)) AS line
     FROM pg_class c JOIN pg_namespace s ON s.oid = relnamespace
     WHERE c.oid IN (SELECT tab FROM audit.changes)

@@ -50,6 +50,8 @@ INSERT INTO many SELECT i, 'c' || i % 7, i / 100.0, '2026-01-01'::timestamptz + 
   FROM generate_series(501, 3000) i;
 UPDATE many SET amount = -amount, code = NULL WHERE id % 7 = 0;
 DELETE FROM many WHERE id % 11 = 0;
+INSERT INTO bare DEFAULT VALUES;
+TRUNCATE bare;
 BEGIN;
 INSERT INTO grown VALUES (3, 3);
 TRUNCATE grown;

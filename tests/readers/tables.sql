@@ -23,7 +23,8 @@ CREATE SCHEMA "Sales Dept";
 CREATE TABLE "Sales Dept"."Żuk.=%20 ""x""" (
   "Id" int PRIMARY KEY, id text, op text, "OP" text, date date, "table" text, before text,
   "select" text, "a.b" text, "with space, comma; (and) {more} = `x`" text, "żółć 🦆" text,
-  "it's" text, "tab" text);
+  "it's" text, "tab" text, "ŻÓŁĆ 🦆" text, "new
+line" text, "Дата" text, "дата" text);
 
 CREATE TABLE whole (id int, amount numeric(12,2), at timestamptz, note character(4), ok boolean);
 ALTER TABLE whole REPLICA IDENTITY FULL;
@@ -31,6 +32,8 @@ ALTER TABLE whole REPLICA IDENTITY FULL;
 CREATE TABLE long (id int PRIMARY KEY, v int, big text, "BEFORE" text);
 ALTER TABLE long ALTER big SET STORAGE EXTERNAL, ALTER "BEFORE" SET STORAGE EXTERNAL;
 
+-- No column at all: rows are counted, and nothing else.
+CREATE TABLE bare ();
 CREATE TABLE grown (id int PRIMARY KEY, first int);
 CREATE TABLE many (id bigint PRIMARY KEY, code text, amount numeric(10,2), at timestamptz);
 
@@ -73,10 +76,12 @@ INSERT INTO everything VALUES
    '["2026-01-01 00:00:00+00",)', 'so so', '(1,"x y")', 2147483647, 99999999.99, '1.5');
 INSERT INTO everything VALUES (3);
 INSERT INTO "Sales Dept"."Żuk.=%20 ""x""" VALUES (1, 'a', 'b', 'c', '2026-01-01', 'e');
+INSERT INTO "Sales Dept"."Żuk.=%20 ""x""" SELECT 4, v, v, v, '2026-01-02', v, v, v, v, v, v, v, v, '1', '2', '3', '4' FROM (VALUES ('v')) x(v);
 INSERT INTO whole VALUES (1, 1.5, '2026-03-01 12:00+02', 'ab', true), (1, NULL, NULL, NULL, NULL);
 INSERT INTO long SELECT i, i, repeat(md5(i::text), 300), repeat('ż', 3000 + i)
   FROM generate_series(1, 5) i;
 INSERT INTO grown VALUES (1, 1);
+INSERT INTO bare DEFAULT VALUES;
 INSERT INTO many SELECT i, 'c' || i % 7, i / 100.0, '2026-01-01'::timestamptz + i * interval '1 s'
   FROM generate_series(1, 500) i;
 RESET audit.snapshot;
