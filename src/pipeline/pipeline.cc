@@ -9,6 +9,10 @@
 
 namespace pgweir::pipeline {
 
+namespace {
+constexpr std::uint64_t kUnfollowedTipBytes = kMiB;
+}  // namespace
+
 Pipeline::Pipeline(PipelineOptions options, io::Fs& fs, const io::Clock& clock, Logger& logger)
     : options_(std::move(options)),
       fs_(fs),
@@ -48,13 +52,16 @@ Status Pipeline::open_parts() {
   lock_ = std::move(lock).value();
   TRY(load_state(fs_, data));  // refuses a newer version before anything is touched
 
+  const config::Config& config = options_.config;
   log::LogOptions log_options;
+  // Without an engine or a sink nobody follows the log's tip: only a `tail` reads it now and then.
+  const bool followed = config.engine.mirrors != config::MirrorMode::kNone || !config.sinks.empty();
+  if (!followed) log_options.tip_bytes_max = kUnfollowedTipBytes;
   TRY_ASSIGN(log_, log::Log::open(fs_, clock_, data + "/log", log_options));
   TRY(open_engine());
   TRY(open_sinks());
   TRY(check_positions());
 
-  const config::Config& config = options_.config;
   CaptureOptions capture;
   capture.url = config.source.url.reveal();
   capture.source = {config.source.slot, config.source.publication, config.source.tables,
