@@ -2,6 +2,7 @@
 // join with group, a window count) over 20 M rows and over 200 k rows.
 //
 // usage: state_bench RESULT.json [--rows N] [--rounds N] [--batches N] [--keys uuid|bigint]
+//                     [--memory-mib N]
 //
 // Both banks are open at the same time and take turns, so that a busy moment of the machine hits
 // both. A figure is the ratio of the medians of each round's batches. The small bank has a
@@ -29,8 +30,9 @@ struct Options {
   std::string result = "state.json";
   std::uint32_t rows = 20'000'000;
   int rounds = 5;
-  int batches = 30;  // of each bank and size in a round
-  std::string keys;  // "": both
+  int batches = 30;                 // of each bank and size in a round
+  std::string keys;                 // "": both
+  std::uint64_t memory_mib = 1024;  // of the engine of each bank
 };
 
 double milliseconds_since(Clock::time_point start) {
@@ -112,9 +114,10 @@ bool measure(Figures& figures, const Options& options, const std::string& which,
 bool run_keys(Figures& figures, const Options& options, const std::string& name, BankKeys keys) {
   const harness::ScratchFolder scratch;
   const auto start = Clock::now();
-  TestingBank large(scratch.file("large"), options.rows, keys);
+  const std::uint64_t memory_bytes = options.memory_mib * kMiB;
+  TestingBank large(scratch.file("large"), options.rows, keys, memory_bytes);
   const double seconds = milliseconds_since(start) / 1000;
-  TestingBank small(scratch.file("small"), options.rows / 100, keys);
+  TestingBank small(scratch.file("small"), options.rows / 100, keys, memory_bytes);
   figures.note("state_fill_" + name, {options.rows / seconds}, "rows/s");
   for (const int changes : {25, 100, 1000}) {
     const std::string which = fmt::format("{}_{}", name, changes);
@@ -148,6 +151,8 @@ int main(int argc, char** argv) {
       options.rounds = std::atoi(argv[++i]);
     } else if (given("--batches")) {
       options.batches = std::atoi(argv[++i]);
+    } else if (given("--memory-mib")) {
+      options.memory_mib = std::strtoull(argv[++i], nullptr, 10);
     } else if (given("--keys")) {
       options.keys = argv[++i];
     } else {

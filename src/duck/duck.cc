@@ -398,6 +398,7 @@ Status Connection::execute(const std::string& sql) {
 // are those of a catalog that nobody else has seen.
 void Connection::note_catalog_change(std::string_view sql) {
   const bool ends = contains(sql, "COMMIT") || contains(sql, "ROLLBACK");
+  if (contains(sql, "ROLLBACK")) ++rollbacks_;
   const bool changes =
       contains(sql, "CREATE ") || contains(sql, "DROP ") || contains(sql, "ALTER ");
   if (changes || (ends && changed_in_transaction_)) ++catalog_changes_;

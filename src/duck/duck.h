@@ -224,6 +224,9 @@ class Connection {
   // The first value of a SELECT's first row as an integer; kNotFound when there is no row.
   Result<std::int64_t> query_int(const std::string& select);
 
+  // How many ROLLBACKs were executed: who remembers what a transaction did compares it.
+  std::uint64_t rollbacks() const { return rollbacks_; }
+
   // Stops what runs on this connection, from any thread; it then fails with kCancelled.
   void interrupt();
 
@@ -236,6 +239,7 @@ class Connection {
 
   void* handle_;
   std::uint64_t catalog_changes_ = 0;
+  std::uint64_t rollbacks_ = 0;
   bool changed_in_transaction_ = false;
 };
 

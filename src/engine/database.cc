@@ -7,10 +7,12 @@
 namespace pgweir::engine {
 namespace {
 
-// Rows of one group: what a lookup by the hash of a key must read at the least. Every group of
-// which a row was ever deleted holds 256 KiB that cannot be evicted, so they must not be too small
+// Rows of one group: what a lookup by the hash of a key must read at the least. Every group costs
+// a few KiB of memory for each column, so they must not be too small
 // (docs/decisions/0001-finding-rows-by-key.md).
-constexpr int kRowGroupRows = 32'768;
+constexpr int kRowGroupRows = 4096;
+// A lookup reads whole blocks, of which a column of a row group needs one or a part.
+constexpr int kBlockBytes = 65'536;
 // Of the memory that the engine may use, what DuckDB's buffers get: the rest is for what DuckDB
 // does not count, plans and results and the allocators' slack.
 constexpr double kBufferShare = 0.75;
@@ -42,7 +44,8 @@ Result<std::unique_ptr<EngineDatabase>> EngineDatabase::open(const DatabaseOptio
                                 {"dynamic_or_filter_threshold", std::to_string(kPrunedKeysMax)}}));
   TRY_ASSIGN(const auto connection, opened->database_->connect());
   const Status attached = connection->execute(fmt::format(
-      "ATTACH {} AS {} (ROW_GROUP_SIZE {})", duck::quote_literal(path), kCatalog, kRowGroupRows));
+      "ATTACH {} AS {} (ROW_GROUP_SIZE {}, BLOCK_SIZE {})", duck::quote_literal(path), kCatalog,
+      kRowGroupRows, kBlockBytes));
   if (!attached.ok()) {
     Error failure = attached.error();
     failure.detail = failure.message;

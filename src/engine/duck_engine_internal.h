@@ -31,11 +31,15 @@ struct KnownTable {
 class DuckEngine : public Engine {
  public:
   DuckEngine(EngineOptions options, WantedColumns wanted, Logger& logger)
-      : options_(std::move(options)), wanted_(std::move(wanted)), logger_(logger) {}
+      : options_(std::move(options)),
+        store_options_(options_.store.value_or(store_options_for(options_.memory_bytes))),
+        wanted_(std::move(wanted)),
+        logger_(logger) {}
 
   Status start();
   void set_maintainer(ViewMaintainer* maintainer) override { maintainer_ = maintainer; }
   duck::Connection& write_connection() override { return *connection_; }
+  const StoreOptions& store_options() const override { return store_options_; }
   Status bind_log(const std::string& log_identity) override;
   Status define_table(const model::Table& table) override;
   Status stop_table(model::Oid table, const std::string& reason) override;
@@ -90,6 +94,7 @@ class DuckEngine : public Engine {
   Status checkpoint_when_due();
 
   const EngineOptions options_;
+  const StoreOptions store_options_;
   const WantedColumns wanted_;
   Logger& logger_;
   ViewMaintainer* maintainer_ = nullptr;

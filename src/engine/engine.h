@@ -37,6 +37,8 @@ struct EngineOptions {
   // most about this much replay at the next start.
   std::uint64_t checkpoint_bytes = 64 * kMiB;
   int readers_max = 4;  // queries from outside at a time
+  // Without it, what a store may leave pending goes by memory_bytes.
+  std::optional<StoreOptions> store;
 };
 
 // A captured table as the engine keeps it.
@@ -47,7 +49,7 @@ struct Mirror {
   // "schema"."table", quoted: a DuckDB view of its rows. (With the database in front where the
   // schema alone would be taken for a database.)
   std::string name;
-  Store* store = nullptr;  // its columns: the kept ones, with DuckDB's names
+  std::shared_ptr<Store> store;  // its columns: the kept ones, with DuckDB's names
   // Why its changes are no longer taken; empty while it is live. Its rows are then out of date, and
   // reading `name` fails with this reason.
   std::string stopped;
@@ -117,6 +119,8 @@ class Engine {
   // Before the first apply(). `maintainer` must outlive the engine.
   virtual void set_maintainer(ViewMaintainer* maintainer) = 0;
   virtual duck::Connection& write_connection() = 0;
+  // For the stores of view states.
+  virtual const StoreOptions& store_options() const = 0;
 
   // Ties an empty engine to a log; kCorruption when it belongs to another one.
   virtual Status bind_log(const std::string& log_identity) = 0;

@@ -19,6 +19,13 @@ using TablePtr = std::shared_ptr<const model::Table>;
 using Texts = std::vector<std::string>;  // a row as DuckDB prints it
 using Content = std::multiset<Texts>;
 
+// A few rows make a store large, and have it rewritten again and again.
+constexpr StoreOptions kTinyStores{.small_rows_max = 10,
+                                   .pending_rows_min = 10,
+                                   .pending_rows_max = 30,
+                                   .step_rows_min = 5,
+                                   .step_rows_max = 50};
+
 Texts texts_of(const TextRow& row) {
   Texts texts;
   for (const auto& text : row) texts.push_back(text.value_or("NULL"));
@@ -120,9 +127,12 @@ class World {
       for (std::uint32_t i = 0; i < columns.size(); ++i) columns[i] = i;
       return std::optional(columns);
     };
-    auto engine = Engine::open(
-        {.directory = scratch_.path(), .memory_bytes = 256 * kMiB, .checkpoint_bytes = 64 * kKiB},
-        all, logger_);
+    auto engine =
+        Engine::open({.directory = scratch_.path(),
+                      .memory_bytes = 256 * kMiB,
+                      .checkpoint_bytes = 64 * kKiB,
+                      .store = below(2) == 0 ? std::optional<StoreOptions>() : kTinyStores},
+                     all, logger_);
     ASSERT_TRUE(engine.ok()) << engine.error().text();
     engine_ = std::move(engine).value();
     engine_->set_maintainer(&maintainer_);

@@ -56,7 +56,7 @@ Status DuckEngine::attach_mirror(KnownTable& known) {
                   .kept_columns = layout.identity.kept,
                   .name = mirror_name(table),
                   .stopped = known.stored.stopped};
-  auto writer = MirrorWriter::open(*connection_, std::move(layout));
+  auto writer = MirrorWriter::open(*connection_, std::move(layout), store_options_);
   if (!writer.ok() && writer.error().code == Code::kCorruption) {
     return error(
         Code::kCorruption,
@@ -66,7 +66,7 @@ Status DuckEngine::attach_mirror(KnownTable& known) {
         "folder: it is then built anew from the log");
   }
   TRY_ASSIGN(known.writer, std::move(writer));
-  known.mirror.store = &known.writer->store();
+  known.mirror.store = known.writer->store();
   return {};
 }
 

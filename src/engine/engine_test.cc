@@ -448,7 +448,7 @@ TEST_F(EngineTest, ANewerDatabaseIsRefused) {
   const auto opened = Engine::open({.directory = scratch_.path()}, {}, logger_);
   ASSERT_FALSE(opened.ok());
   EXPECT_EQ(opened.error().code, Code::kCorruption);
-  EXPECT_EQ(opened.error().detail, "format 99; this program reads 1");
+  EXPECT_EQ(opened.error().detail, "format 99; this program reads 2");
 }
 
 // A query that needs all memory ends, one way or the other; batches go on meanwhile.

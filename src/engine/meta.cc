@@ -10,7 +10,7 @@ namespace {
 using nlohmann::json;
 
 // Of everything that the database holds; another one cannot be read.
-constexpr int kFormatVersion = 1;
+constexpr int kFormatVersion = 2;
 
 json to_json(const model::Table& table) {
   json columns = json::array();

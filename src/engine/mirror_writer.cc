@@ -76,7 +76,7 @@ MirrorLayout lay_out(const model::Table& table, std::vector<std::uint32_t> kept,
   kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
   identity.kept = kept;
   if (identity.kind == MirrorKind::kBag) identity.key = kept;
-  std::set<std::string> taken{kHashColumn, kWeightColumn, kRunColumn};
+  std::set<std::string> taken{kHashColumn, kWeightColumn};
   for (const std::uint32_t i : kept) {
     const ColumnType& type = layout.types.emplace_back(map_type(table.columns[i], options));
     layout.columns.push_back({free_name(table.columns[i].name, taken), type.duck_type});
@@ -85,7 +85,8 @@ MirrorLayout lay_out(const model::Table& table, std::vector<std::uint32_t> kept,
 }
 
 Result<std::unique_ptr<MirrorWriter>> MirrorWriter::open(duck::Connection& connection,
-                                                         MirrorLayout layout) {
+                                                         MirrorLayout layout,
+                                                         const StoreOptions& store_options) {
   auto writer = std::unique_ptr<MirrorWriter>(new MirrorWriter(connection, std::move(layout)));
   const MirrorLayout& made = writer->layout_;
   StoreSpec spec{.name = fmt::format("mirror of {}", model::value(made.table.id)),
@@ -97,7 +98,7 @@ Result<std::unique_ptr<MirrorWriter>> MirrorWriter::open(duck::Connection& conne
     writer->is_key_.push_back(is_key);
     if (is_key) spec.key.push_back(i);
   }
-  TRY_ASSIGN(writer->store_, Store::open(connection, spec));
+  TRY_ASSIGN(writer->store_, Store::open(connection, spec, store_options));
   TRY(writer->create_temporary_tables());
   TRY(writer->prepare_statements());
   return writer;
@@ -144,15 +145,22 @@ Status MirrorWriter::open_stage_appender() {
 
 // The old rows of the staged keys. (The condition on n is always true: a filter on the small side
 // makes DuckDB push a Bloom filter of its keys into the scan of the large one.)
-std::string MirrorWriter::old_rows_statement() const {
+Result<std::string> MirrorWriter::old_rows_statement() {
+  TRY_ASSIGN(const std::string rows, store_->lookup(looked_up_hashes()));
   const auto column = [&](std::size_t i) {
     return fmt::format("m.{}, ", quote_identifier(layout_.columns[i].name));
   };
   return fmt::format(
       "INSERT INTO {} SELECT {}m.{} FROM {} AS m JOIN (SELECT *, hash({}) AS h FROM {} "
       "WHERE had_old AND n >= 0) AS s ON m.{} = s.h{}",
-      old_, joined(layout_.columns.size(), "", column), kHashColumn, store_->content_name(),
-      staged_keys(), stage_, kHashColumn, same_key());
+      old_, joined(layout_.columns.size(), "", column), kHashColumn, rows, staged_keys(), stage_,
+      kHashColumn, same_key());
+}
+
+// The hashes of the staged keys that have an old row.
+std::string MirrorWriter::looked_up_hashes() const {
+  return fmt::format("SELECT hash({}) AS {} FROM {} WHERE had_old AND n >= 0", staged_keys(),
+                     kHashColumn, stage_);
 }
 
 // The staged keys with their old rows give both rows of an update; equal ones give none. The old
@@ -221,7 +229,6 @@ Status MirrorWriter::prepare_statements() {
                  joined(count, "", column),
                  keys.empty() ? "0::UBIGINT" : fmt::format("hash({})", keys), stage_)));
   if (layout_.identity.kind == MirrorKind::kKeyed) {
-    TRY_ASSIGN(find_old_, connection_.prepare(old_rows_statement()));
     TRY_ASSIGN(clear_old_, connection_.prepare("DELETE FROM " + old_));
     TRY_ASSIGN(add_changes_, connection_.prepare(changes_statement()));
   }
@@ -339,7 +346,11 @@ Result<std::uint64_t> MirrorWriter::make_delta(const model::Batch& batch) {
   bool looks_up = false;
   TRY(stage_changes(batch, looks_up));
   // Rows that are only new need no look at the old ones. After a truncate there are none.
-  if (looks_up) TRY(find_old_->execute());
+  if (looks_up) {
+    TRY_ASSIGN(std::string find_old, old_rows_statement());
+    find_old_.set(std::move(find_old));
+    TRY(find_old_.run(connection_));
+  }
   duck::Statement& statement = looks_up ? *add_changes_ : *add_inserts_;
   auto made = statement.execute();
   if (!made.ok()) return as_corruption(made.error());
@@ -385,20 +396,18 @@ Status MirrorWriter::resolve_unchanged(const model::Batch& batch) {
 
 Status MirrorWriter::read_unchanged(std::size_t wanted) {
   const std::size_t count = layout_.columns.size();
-  if (look_up_ == nullptr) {
-    const auto text = [&](std::size_t i) {
-      const std::string name = quote_identifier(layout_.columns[i].name);
-      return layout_.columns[i].type == "BLOB" ? fmt::format(", '\\x' || hex(m.{})", name)
-                                               : fmt::format(", CAST(m.{} AS VARCHAR)", name);
-    };
-    TRY_ASSIGN(look_up_, connection_.prepare(fmt::format(
-                             "SELECT s.n{} FROM (SELECT *, hash({}) AS h FROM {} WHERE had_old) "
-                             "AS s JOIN {} AS m ON m.{} = s.h{}",
-                             joined(count, "", text), staged_keys(), stage_, store_->content_name(),
-                             kHashColumn, same_key())));
-  }
+  const auto as_text = [&](std::size_t i) {
+    const std::string name = quote_identifier(layout_.columns[i].name);
+    return layout_.columns[i].type == "BLOB" ? fmt::format(", '\\x' || hex(m.{})", name)
+                                             : fmt::format(", CAST(m.{} AS VARCHAR)", name);
+  };
+  TRY_ASSIGN(const std::string stored, store_->lookup(looked_up_hashes()));
+  look_up_.set(fmt::format(
+      "SELECT s.n{} FROM (SELECT *, hash({}) AS h FROM {} WHERE had_old) AS s JOIN {} AS m "
+      "ON m.{} = s.h{}",
+      joined(count, "", as_text), staged_keys(), stage_, stored, kHashColumn, same_key()));
   const std::size_t width = layout_.table.columns.size();
-  TRY_ASSIGN(duck::Rows rows, look_up_->execute());
+  TRY_ASSIGN(duck::Rows rows, look_up_.query(connection_));
   std::size_t found = 0;
   while (const duck::Chunk* chunk = rows.next()) {
     for (std::size_t row = 0; row < chunk->row_count(); ++row, ++found) {

@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "duck/duck.h"
 #include "engine/consolidate.h"
+#include "engine/prepared_sql.h"
 #include "engine/store.h"
 #include "engine/type_map.h"
 #include "model/batch.h"
@@ -36,12 +37,13 @@ class MirrorWriter {
  public:
   // Opens or creates the mirror's store, and its temporary tables.
   static Result<std::unique_ptr<MirrorWriter>> open(duck::Connection& connection,
-                                                    MirrorLayout layout);
+                                                    MirrorLayout layout,
+                                                    const StoreOptions& store_options);
 
   const MirrorLayout& layout() const { return layout_; }
   // Other catalog facts of the same table, where nothing that is kept changes.
   void set_table(const model::Table& table, RowIdentity identity);
-  Store& store() { return *store_; }
+  const std::shared_ptr<Store>& store() const { return store_; }
 
   // A new batch: forgets the last one's changes and delta.
   Status begin();
@@ -79,7 +81,8 @@ class MirrorWriter {
 
   Status create_temporary_tables();
   Status prepare_statements();
-  std::string old_rows_statement() const;
+  Result<std::string> old_rows_statement();
+  std::string looked_up_hashes() const;
   std::string changes_statement() const;
   Status resolve_unchanged(const model::Batch& batch);
   Status read_unchanged(std::size_t wanted);
@@ -98,7 +101,7 @@ class MirrorWriter {
   duck::Connection& connection_;
   MirrorLayout layout_;
   std::vector<bool> is_key_;  // of each kept column
-  std::unique_ptr<Store> store_;
+  std::shared_ptr<Store> store_;
   Consolidator consolidator_;
   std::string stage_name_;
   std::string stage_;
@@ -111,11 +114,11 @@ class MirrorWriter {
   bool met_misfit_ = false;
   std::unique_ptr<duck::Statement> clear_stage_;
   std::unique_ptr<duck::Statement> clear_delta_;
-  std::unique_ptr<duck::Statement> find_old_;
+  PreparedSql find_old_;
   std::unique_ptr<duck::Statement> clear_old_;
   std::unique_ptr<duck::Statement> add_changes_;
   std::unique_ptr<duck::Statement> add_inserts_;
-  std::unique_ptr<duck::Statement> look_up_;
+  PreparedSql look_up_;
 };
 
 }  // namespace pgweir::engine

@@ -5,15 +5,20 @@
 #include <algorithm>
 #include <map>
 
+#include "engine/prepared_sql.h"
+#include "engine/store_sql.h"
+
 namespace pgweir::engine {
 namespace {
 
 using duck::quote_identifier;
 using duck::quote_literal;
 
-std::string internal(const std::string& name) {
-  return fmt::format("{}.{}", kInternalSchema, quote_identifier(name));
-}
+constexpr std::uint64_t kLastHash = ~std::uint64_t{0};
+constexpr const char* kStoresTable = "pgweir_internal.stores";
+// The share of the base that may be pending, within the bounds of the options; and of that, how
+// much is let alone: the longer a change waits, the more others share the rewriting of its range.
+constexpr std::uint64_t kPendingShare = 8;
 
 // Everything that a stored table depends on, as text; compared when a store is opened again.
 std::string describe_spec(const StoreSpec& spec) {
@@ -25,41 +30,9 @@ std::string describe_spec(const StoreSpec& spec) {
   return out;
 }
 
-// "prefix.column" of every column of `indexes`, joined.
-std::string column_list(const StoreSpec& spec, const std::string& prefix) {
-  std::string out;
-  for (const StoreColumn& column : spec.columns)
-    out += fmt::format("{}{}{}", out.empty() ? "" : ", ", prefix, quote_identifier(column.name));
-  return out;
-}
-
-std::string hash_expression(const StoreSpec& spec, const std::string& prefix) {
-  if (spec.key.empty()) return "0::UBIGINT";
-  std::string out;
-  for (const std::uint32_t column : spec.key)
-    out += fmt::format("{}{}{}", out.empty() ? "" : ", ", prefix,
-                       quote_identifier(spec.columns[column].name));
-  return fmt::format("hash({})", out);
-}
-
-// The condition that a stored row `s` is the row `d`: same hash and key, or all columns equal.
-std::string same_row(const StoreSpec& spec) {
-  std::string out = fmt::format("s.{0} = d.{0}", kHashColumn);
-  const auto equal = [&](const StoreColumn& column) {
-    const std::string name = quote_identifier(column.name);
-    out += " AND " + beside_hash(fmt::format("s.{0} IS NOT DISTINCT FROM d.{0}", name));
-  };
-  if (spec.unique) {
-    for (const std::uint32_t column : spec.key) equal(spec.columns[column]);
-  } else {
-    for (const StoreColumn& column : spec.columns) equal(column);
-  }
-  return out;
-}
-
 Status check_spec(const StoreSpec& spec) {
   for (const StoreColumn& column : spec.columns) {
-    for (const char* reserved : {kHashColumn, kWeightColumn, kRunColumn}) {
+    for (const char* reserved : {kHashColumn, kWeightColumn}) {
       if (column.name == reserved)
         return error(Code::kInvalid,
                      fmt::format("store {} may not have a column named {}", spec.name, reserved));
@@ -68,20 +41,6 @@ Status check_spec(const StoreSpec& spec) {
   return {};
 }
 
-// The rows of one table are in three levels, told apart by kRunColumn: 0 is the recent level, in no
-// order; a run of a higher level was written in one go in the order of the hash, so that a row
-// group of it covers a narrow range of hashes. A step moves all rows of a range of hashes from one
-// level into the next, by writing that range of both anew.
-constexpr std::uint64_t kFirstMiddleRun = 1;
-constexpr std::uint64_t kFirstLargeRun = std::uint64_t{1} << 32;
-
-struct Level {
-  std::uint64_t first_run = 0;
-  std::uint64_t next_run = 0;   // of the runs written into it
-  std::uint64_t rows = 0;       // about: removals are counted off only now and then
-  std::uint64_t next_hash = 0;  // where the next step out of it begins
-};
-
 class ClusteredStore : public Store {
  public:
   ClusteredStore(duck::Connection& connection, StoreSpec spec, const StoreOptions& options,
@@ -89,170 +48,297 @@ class ClusteredStore : public Store {
       : connection_(connection),
         spec_(std::move(spec)),
         options_(options),
-        table_(internal(fmt::format("s{}", id))),
-        content_(internal(fmt::format("c{}", id))) {}
+        id_(id),
+        sql_(spec_, id),
+        rollbacks_(connection.rollbacks()) {}
 
   Status create() {
-    std::string columns;
-    for (const StoreColumn& column : spec_.columns)
-      columns += fmt::format("{} {}, ", quote_identifier(column.name), column.type);
-    TRY(connection_.execute(fmt::format("CREATE TABLE {} ({}{} UBIGINT, {} UBIGINT)", table_,
-                                        columns, kHashColumn, kRunColumn)));
-    return connection_.execute(fmt::format("CREATE VIEW {} AS SELECT {}, {} FROM {}", content_,
-                                           column_list(spec_, ""), kHashColumn, table_));
+    TRY(connection_.execute(fmt::format("INSERT INTO {} VALUES ({}, {}, {}, false, 0)",
+                                        kStoresTable, id_, quote_literal(spec_.name),
+                                        quote_literal(describe_spec(spec_)))));
+    TRY(connection_.execute(sql_.create_recent()));
+    return connection_.execute(sql_.create_content(false));
+  }
+
+  // Reads what is remembered of the tables.
+  Status read_state() {
+    TRY_ASSIGN(duck::Rows rows,
+               connection_.query(fmt::format("SELECT large, next_hash FROM {} WHERE id = {}",
+                                             kStoresTable, id_)));
+    const duck::Chunk* chunk = rows.next();
+    if (chunk == nullptr || chunk->row_count() == 0)
+      return error(Code::kInternal, fmt::format("store {} is gone", spec_.name));
+    if (large_ != chunk->data<bool>(0)[0]) statements_.clear();
+    large_ = chunk->data<bool>(0)[0];
+    next_hash_ = chunk->data<std::uint64_t>(1)[0];
+    TRY_ASSIGN(recent_rows_, count(sql_.recent));
+    base_rows_ = dead_rows_ = 0;
+    if (large_) {
+      TRY_ASSIGN(base_rows_, count(sql_.base));
+      TRY_ASSIGN(dead_rows_, count(sql_.dead));
+    }
+    maintained_rows_ = pending_rows();
+    credit_rows_ = 0;
+    // The temporary table of the copies may be gone.
+    add_dead_copies_.set("");
+    rollbacks_ = connection_.rollbacks();
+    return {};
   }
 
   const StoreSpec& spec() const override { return spec_; }
-  const std::string& content_name() const override { return content_; }
+  const std::string& content_name() const override { return sql_.content; }
+
+  Result<std::string> lookup(const std::string& keys) override {
+    TRY(settle());
+    return large_ ? sql_.lookup(keys) : sql_.content;
+  }
 
   Status apply(const std::string& delta_table) override {
-    TRY_ASSIGN(Statements * statements, statements_for(delta_table));
-    TRY_ASSIGN(duck::Rows removed, statements->remove->execute());
-    TRY_ASSIGN(duck::Rows wanted, statements->count_removals->execute());
-    const duck::Chunk* chunk = wanted.next();
-    const auto expected = static_cast<std::uint64_t>(chunk->data<std::int64_t>(0)[0]);
-    if (removed.rows_changed() != expected) {
-      return error(Code::kInternal, fmt::format("store {} removed {} rows where the delta names {}",
-                                                spec_.name, removed.rows_changed(), expected));
+    TRY(settle());
+    Statements& statements = statements_for(delta_table);
+    TRY_ASSIGN(const std::uint64_t removals, number(statements.count_removals));
+    if (removals > 0) {
+      const Status removed = !large_         ? remove_in_place(statements, removals)
+                             : sql_.is_bag() ? remove_copies(statements, removals)
+                                             : remove_large(statements, removals);
+      TRY(removed);
     }
-    TRY_ASSIGN(duck::Rows added, statements->add->execute());
-    recent_.rows += added.rows_changed();
-    added_ += added.rows_changed();
+    TRY_ASSIGN(const std::uint64_t added, statements.add.run(connection_));
+    recent_rows_ += added;
     return {};
   }
 
   Status load(const std::string& select) override {
     TRY(clear());
-    return connection_.execute(fmt::format(
-        "INSERT INTO {0} SELECT {1}, {2} AS pgweir_h, {3} FROM ({4}\n) AS t({1}) ORDER BY pgweir_h",
-        table_, column_list(spec_, ""), hash_expression(spec_, ""), large_.next_run++, select));
+    if (spec_.key.empty()) {
+      TRY(connection_.execute(sql_.load(sql_.recent, select)));
+      return read_state();
+    }
+    const bool was_large = large_;
+    if (!was_large) TRY(become_large());
+    TRY(connection_.execute(sql_.load(sql_.base, select)));
+    TRY_ASSIGN(base_rows_, count(sql_.base));
+    if (base_rows_ == 0) TRY(connection_.execute(sql_.renew_base()));
+    if (was_large || base_rows_ > options_.small_rows_max) return {};
+    return become_small();
   }
 
   Status clear() override {
-    recent_.rows = middle_.rows = 0;
-    return connection_.execute(fmt::format("DELETE FROM {}", table_));
+    TRY(settle());
+    TRY(connection_.execute("DELETE FROM " + sql_.recent));
+    if (large_) {
+      TRY(connection_.execute("DELETE FROM " + sql_.base));
+      TRY(connection_.execute("DELETE FROM " + sql_.dead));
+    }
+    recent_rows_ = base_rows_ = dead_rows_ = maintained_rows_ = credit_rows_ = 0;
+    return {};
   }
 
   Status maintain() override {
     // Rows without a key are never looked for.
     if (spec_.key.empty()) return {};
-    // A small batch pays for one step at the most, a large one for more.
-    std::uint64_t steps_left = 1 + added_ / (options_.step_rows / 8);
-    added_ = 0;
-    for (; steps_left > 0 && middle_.rows > options_.middle_rows_max; --steps_left)
-      TRY(step(middle_, large_));
-    for (; steps_left > 0 && recent_.rows > options_.recent_rows_max; --steps_left)
-      TRY(step(recent_, middle_));
-    return {};
-  }
-
-  // What the levels hold, and which runs they have.
-  Status count_levels() {
-    for (Level* level : {&recent_, &middle_, &large_}) {
-      const std::uint64_t end = level == &recent_   ? kFirstMiddleRun
-                                : level == &middle_ ? kFirstLargeRun
-                                                    : ~std::uint64_t{0};
-      TRY_ASSIGN(duck::Rows rows, connection_.query(fmt::format(
-                                      "SELECT count(*), coalesce(max({0}), 0)::BIGINT FROM {1} "
-                                      "WHERE {0} >= {2}::UBIGINT AND {0} < {3}::UBIGINT",
-                                      kRunColumn, table_, level->first_run, end)));
-      const duck::Chunk* chunk = rows.next();
-      level->rows = static_cast<std::uint64_t>(chunk->data<std::int64_t>(0)[0]);
-      level->next_run = std::max(level->first_run,
-                                 static_cast<std::uint64_t>(chunk->data<std::int64_t>(1)[0]) + 1);
+    TRY(settle());
+    if (!large_) {
+      if (recent_rows_ <= options_.small_rows_max) return {};
+      return become_large();
     }
-    return {};
+    const std::uint64_t pending = pending_rows();
+    const std::uint64_t grown = pending - std::min(pending, maintained_rows_);
+    maintained_rows_ = pending;
+    const std::uint64_t pending_max = std::clamp(
+        base_rows_ / kPendingShare, options_.pending_rows_min, options_.pending_rows_max);
+    // Three quarters are let alone; beyond them as much is worked in as comes.
+    if (pending <= pending_max / 4 * 3) {
+      credit_rows_ = 0;
+      return {};
+    }
+    const std::uint64_t all = base_rows_ + recent_rows_;
+    const auto due = static_cast<long double>(grown) * static_cast<long double>(all) /
+                     static_cast<long double>(pending);
+    credit_rows_ = std::min(all, credit_rows_ + static_cast<std::uint64_t>(due));
+    while (credit_rows_ >= options_.step_rows_min) {
+      const std::uint64_t rows = std::min(credit_rows_, options_.step_rows_max);
+      TRY(step(rows));
+      credit_rows_ -= rows;
+    }
+    maintained_rows_ = pending_rows();
+    return connection_.execute(fmt::format("UPDATE {} SET next_hash = {}::UBIGINT WHERE id = {}",
+                                           kStoresTable, next_hash_, id_));
   }
 
   Result<std::uint64_t> row_count() override {
-    TRY_ASSIGN(const std::int64_t count,
-               connection_.query_int(fmt::format("SELECT count(*) FROM {}", table_)));
-    return static_cast<std::uint64_t>(count);
+    TRY(settle());
+    if (large_ && sql_.is_bag()) return count(sql_.content);
+    return base_rows_ - std::min(base_rows_, dead_rows_) + recent_rows_;
   }
 
  private:
-  // Moves a range of hashes from one level to the next.
-  Status step(Level& from, Level& to) {
-    const std::uint64_t rows = from.rows + to.rows;
-    const auto share =
-        static_cast<long double>(options_.step_rows) / static_cast<long double>(rows);
-    const std::uint64_t first = from.next_hash;
-    constexpr std::uint64_t kLastHash = ~std::uint64_t{0};
-    const auto width = static_cast<std::uint64_t>(std::min<long double>(share, 0.999L) *
-                                                  static_cast<long double>(kLastHash));
-    const std::uint64_t last = kLastHash - first < width ? kLastHash : first + width;
-    const std::uint64_t run = to.next_run++;
-    const std::string range =
-        fmt::format("{0} >= {1}::UBIGINT AND {0} <= {2}::UBIGINT", kHashColumn, first, last);
-    const std::uint64_t end = &to == &middle_ ? kFirstLargeRun : kLastHash;
-    TRY(connection_.execute(fmt::format(
-        "INSERT INTO {0} SELECT {1}, {2}, {3} FROM {0} WHERE {4} AND {5} >= {6}::UBIGINT "
-        "AND {5} < {7}::UBIGINT "
-        "ORDER BY {2}",
-        table_, column_list(spec_, ""), kHashColumn, run, range, kRunColumn, from.first_run, end)));
-    TRY_ASSIGN(const duck::Rows moved,
-               connection_.query(fmt::format(
-                   "DELETE FROM {} WHERE {} AND {} >= {}::UBIGINT AND {} < {}::UBIGINT", table_,
-                   range, kRunColumn, from.first_run, kRunColumn, to.first_run)));
-    TRY(connection_.execute(
-        fmt::format("DELETE FROM {} WHERE {} AND {} >= {}::UBIGINT AND {} < {}::UBIGINT", table_,
-                    range, kRunColumn, to.first_run, kRunColumn, run)));
-    from.rows -= std::min(from.rows, moved.rows_changed());
-    to.rows += moved.rows_changed();
-    from.next_hash = last == kLastHash ? 0 : last + 1;
-    // Once around: time to count off what was removed in between.
-    return from.next_hash == 0 ? count_levels() : Status{};
-  }
-
   // Prepared once for each delta table.
   struct Statements {
-    std::unique_ptr<duck::Statement> remove;
-    std::unique_ptr<duck::Statement> count_removals;
-    std::unique_ptr<duck::Statement> add;
+    PreparedSql count_removals;
+    PreparedSql add;
+    PreparedSql remove_recent;
+    PreparedSql add_dead;
+    PreparedSql count_base_copies;
+    PreparedSql count_recent_copies;
+    PreparedSql count_taken_copies;
   };
 
-  std::string remove_statement(const std::string& delta) const {
-    if (spec_.unique || spec_.distinct) {
-      return fmt::format("DELETE FROM {} AS s USING (SELECT * FROM {} WHERE {} < 0) AS d WHERE {}",
-                         table_, delta, kWeightColumn, same_row(spec_));
-    }
-    // As many of the equal rows as the delta takes away.
-    const std::string columns = column_list(spec_, "");
-    return fmt::format(
-        "DELETE FROM {0} AS s USING (SELECT pgweir_rid, pgweir_h FROM (SELECT s.rowid AS "
-        "pgweir_rid, "
-        "s.{3} AS pgweir_h, row_number() OVER (PARTITION BY d.pgweir_n) AS pgweir_place, "
-        "d.pgweir_copies FROM {0} AS s JOIN (SELECT *, row_number() OVER () AS pgweir_n FROM "
-        "(SELECT {1}, {3}, count(*) AS pgweir_copies FROM {2} WHERE {4} < 0 GROUP BY ALL)) AS d "
-        "ON {5}) WHERE pgweir_place <= pgweir_copies) AS gone WHERE s.{3} = gone.pgweir_h AND {6}",
-        table_, columns, delta, kHashColumn, kWeightColumn, same_row(spec_),
-        beside_hash("s.rowid = gone.pgweir_rid"));
+  Statements& statements_for(const std::string& delta) {
+    const auto [found, is_new] = statements_.try_emplace(delta);
+    Statements& made = found->second;
+    if (!is_new) return made;
+    made.count_removals.set(sql_.count_removals(delta));
+    made.add.set(sql_.add(delta));
+    made.remove_recent.set(sql_.remove_recent(delta));
+    made.add_dead.set(sql_.add_dead(delta));
+    made.count_base_copies.set(sql_.count_base_copies(delta));
+    made.count_recent_copies.set(sql_.count_recent_copies(delta));
+    made.count_taken_copies.set(sql_.count_taken_copies(delta));
+    return made;
   }
 
-  Result<Statements*> statements_for(const std::string& delta) {
-    Statements& statements = statements_[delta];
-    if (statements.add == nullptr) {
-      TRY_ASSIGN(statements.remove, connection_.prepare(remove_statement(delta)));
-      TRY_ASSIGN(statements.count_removals,
-                 connection_.prepare(
-                     fmt::format("SELECT count(*) FROM {} WHERE {} < 0", delta, kWeightColumn)));
-      TRY_ASSIGN(statements.add, connection_.prepare(fmt::format(
-                                     "INSERT INTO {} SELECT {}, {}, 0 FROM {} WHERE {} > 0", table_,
-                                     column_list(spec_, ""), kHashColumn, delta, kWeightColumn)));
+  // After a rollback the tables hold what they held before, and may have another shape.
+  Status settle() { return rollbacks_ == connection_.rollbacks() ? Status{} : read_state(); }
+
+  Result<std::uint64_t> number(PreparedSql& select) {
+    TRY_ASSIGN(duck::Rows rows, select.query(connection_));
+    return static_cast<std::uint64_t>(rows.next()->data<std::int64_t>(0)[0]);
+  }
+
+  Result<std::uint64_t> count(const std::string& table) {
+    TRY_ASSIGN(const std::int64_t rows, connection_.query_int("SELECT count(*) FROM " + table));
+    return static_cast<std::uint64_t>(rows);
+  }
+
+  std::uint64_t pending_rows() const { return recent_rows_ + dead_rows_; }
+
+  Error missing(std::uint64_t found, std::uint64_t expected) const {
+    return error(Code::kInternal, fmt::format("store {} removed {} rows where the delta names {}",
+                                              spec_.name, found, expected));
+  }
+
+  // --- Removing rows ----------------------------------------------------------------------------
+
+  Status remove_in_place(Statements& statements, std::uint64_t expected) {
+    TRY_ASSIGN(const std::uint64_t removed, statements.remove_recent.run(connection_));
+    if (removed != expected) return missing(removed, expected);
+    recent_rows_ -= removed;
+    return {};
+  }
+
+  // A row that is not recent is one of the base, or not there at all: that nobody looks up.
+  Status remove_large(Statements& statements, std::uint64_t expected) {
+    TRY_ASSIGN(const std::uint64_t died, statements.add_dead.run(connection_));
+    dead_rows_ += died;
+    if (died == expected) return {};
+    TRY_ASSIGN(const std::uint64_t removed, statements.remove_recent.run(connection_));
+    if (removed + died != expected) return missing(removed + died, expected);
+    recent_rows_ -= removed;
+    return {};
+  }
+
+  Status remove_copies(Statements& statements, std::uint64_t expected) {
+    if (add_dead_copies_.sql().empty()) {
+      TRY(connection_.execute(sql_.create_counted()));
+      add_dead_copies_.set(sql_.add_dead_copies());
+      remove_recent_copies_.set(sql_.remove_recent_copies());
+      add_remaining_copies_.set(sql_.add_remaining_copies());
+      clear_counted_.set("DELETE FROM " + sql_.counted);
     }
-    return &statements;
+    TRY_ASSIGN(const std::uint64_t in_base, statements.count_base_copies.run(connection_));
+    TRY_ASSIGN(const std::uint64_t in_recent, statements.count_recent_copies.run(connection_));
+    TRY(statements.count_taken_copies.run(connection_));
+    const std::uint64_t found = in_base + in_recent;
+    TRY_ASSIGN(const std::uint64_t died, add_dead_copies_.run(connection_));
+    TRY_ASSIGN(const std::uint64_t removed, remove_recent_copies_.run(connection_));
+    TRY_ASSIGN(const std::uint64_t remaining, add_remaining_copies_.run(connection_));
+    TRY(clear_counted_.run(connection_));
+    if (removed != in_recent) return missing(removed, in_recent);
+    if (remaining + expected != found) return missing(found - std::min(found, remaining), expected);
+    dead_rows_ += died;
+    recent_rows_ += remaining;
+    recent_rows_ -= removed;
+    return {};
+  }
+
+  // --- Small and large --------------------------------------------------------------------------
+
+  Status become_large() {
+    TRY(connection_.execute(sql_.create_large_tables()));
+    if (recent_rows_ > 0) TRY(connection_.execute(sql_.move_all(sql_.recent, sql_.base)));
+    TRY(connection_.execute(sql_.create_content(true)));
+    return shape_changed(true);
+  }
+
+  Status become_small() {
+    if (base_rows_ > 0) TRY(connection_.execute(sql_.move_all(sql_.base, sql_.recent)));
+    TRY(connection_.execute(sql_.create_content(false)));
+    TRY(connection_.execute(fmt::format("DROP TABLE {}; DROP TABLE {}", sql_.base, sql_.dead)));
+    return shape_changed(false);
+  }
+
+  Status shape_changed(bool large) {
+    TRY(connection_.execute(fmt::format("UPDATE {} SET large = {}, next_hash = 0 WHERE id = {}",
+                                        kStoresTable, large, id_)));
+    return read_state();
+  }
+
+  // Rewrites about `rows` rows of the base, in the range of hashes that is next.
+  Status step(std::uint64_t rows) {
+    const std::uint64_t all = base_rows_ + recent_rows_;
+    const long double share = static_cast<long double>(rows) / static_cast<long double>(all);
+    const auto width = static_cast<std::uint64_t>(std::min<long double>(share, 0.999L) *
+                                                  static_cast<long double>(kLastHash));
+    StoreSql::Range range{.first = next_hash_};
+    range.last = kLastHash - range.first < width ? kLastHash : range.first + width;
+    // New rows have greater rowids than those of any earlier statement.
+    TRY_ASSIGN(duck::Rows found, connection_.query(sql_.rows_in(range)));
+    const duck::Chunk* chunk = found.next();
+    const auto old_rows = static_cast<std::uint64_t>(chunk->data<std::int64_t>(0)[0]);
+    const std::int64_t rowid_max = chunk->data<std::int64_t>(1)[0];
+    const auto new_rows = static_cast<std::uint64_t>(chunk->data<std::int64_t>(2)[0]);
+    if (new_rows > 0) {
+      TRY_ASSIGN(const std::uint64_t written, run(sql_.rewrite(range)));
+      if (written != new_rows) return missing(written, new_rows);
+    }
+    if (old_rows > 0) {
+      TRY_ASSIGN(const std::uint64_t deleted, run(sql_.delete_old(range, rowid_max)));
+      if (deleted != old_rows) return missing(deleted, old_rows);
+    }
+    TRY_ASSIGN(const std::uint64_t moved, run(sql_.delete_range(sql_.recent, range)));
+    TRY_ASSIGN(const std::uint64_t buried, run(sql_.delete_range(sql_.dead, range)));
+    base_rows_ = base_rows_ + new_rows - old_rows;
+    recent_rows_ -= moved;
+    dead_rows_ -= buried;
+    next_hash_ = range.last == kLastHash ? 0 : range.last + 1;
+    return {};
+  }
+
+  Result<std::uint64_t> run(const std::string& statement) {
+    TRY_ASSIGN(const duck::Rows rows, connection_.query(statement));
+    return rows.rows_changed();
   }
 
   duck::Connection& connection_;
   const StoreSpec spec_;
   const StoreOptions options_;
-  const std::string table_;
-  const std::string content_;
+  const std::int64_t id_;
+  const StoreSql sql_;
   std::map<std::string, Statements> statements_;
-  Level recent_{.first_run = 0, .next_run = 0};
-  Level middle_{.first_run = kFirstMiddleRun, .next_run = kFirstMiddleRun};
-  Level large_{.first_run = kFirstLargeRun, .next_run = kFirstLargeRun};
-  std::uint64_t added_ = 0;  // rows since the last maintain()
+  PreparedSql add_dead_copies_;
+  PreparedSql remove_recent_copies_;
+  PreparedSql add_remaining_copies_;
+  PreparedSql clear_counted_;
+  // As the tables are now, with what the open transaction did; right until a rollback.
+  std::uint64_t rollbacks_;
+  bool large_ = false;
+  std::uint64_t base_rows_ = 0;
+  std::uint64_t recent_rows_ = 0;
+  std::uint64_t dead_rows_ = 0;
+  std::uint64_t next_hash_ = 0;        // where the next step begins
+  std::uint64_t maintained_rows_ = 0;  // pending after the last maintain()
+  std::uint64_t credit_rows_ = 0;      // to be rewritten
 };
 
 }  // namespace
@@ -261,44 +347,55 @@ std::string beside_hash(const std::string& condition) {
   return fmt::format("coalesce({}, false)", condition);
 }
 
+StoreOptions store_options_for(std::uint64_t memory_bytes) {
+  constexpr std::uint64_t kMemoryBytesOfPendingRow = 1024;
+  StoreOptions options;
+  options.pending_rows_max = std::clamp(memory_bytes / kMemoryBytesOfPendingRow,
+                                        options.pending_rows_min, options.pending_rows_max);
+  return options;
+}
+
 Result<std::unique_ptr<Store>> Store::open(duck::Connection& connection, const StoreSpec& spec,
                                            const StoreOptions& options) {
   TRY(check_spec(spec));
   TRY(connection.execute(fmt::format("CREATE SCHEMA IF NOT EXISTS {}", kInternalSchema)));
-  TRY(connection.execute(
-      fmt::format("CREATE TABLE IF NOT EXISTS {} (id BIGINT, name VARCHAR, spec VARCHAR)",
-                  internal("stores"))));
+  TRY(
+      connection.execute(fmt::format("CREATE TABLE IF NOT EXISTS {} (id BIGINT, name VARCHAR, "
+                                     "spec VARCHAR, large BOOLEAN, next_hash UBIGINT)",
+                                     kStoresTable)));
   TRY_ASSIGN(const duck::TextRows found,
              connection.query_texts(fmt::format("SELECT id, spec FROM {} WHERE name = {}",
-                                                internal("stores"), quote_literal(spec.name))));
-  const std::string text = describe_spec(spec);
-  if (!found.rows.empty()) {
-    if (found.rows[0][1] != text) {
-      return error(Code::kCorruption, fmt::format("store {} has another shape", spec.name),
-                   fmt::format("found {}; expected {}", found.rows[0][1].value_or(""), text));
-    }
-    auto store = std::make_unique<ClusteredStore>(connection, spec, options,
-                                                  std::stoll(found.rows[0][0].value_or("0")));
-    TRY(store->count_levels());
+                                                kStoresTable, quote_literal(spec.name))));
+  if (found.rows.empty()) {
+    TRY_ASSIGN(
+        const std::int64_t id,
+        connection.query_int(fmt::format("SELECT coalesce(max(id), 0) + 1 FROM {}", kStoresTable)));
+    auto store = std::make_unique<ClusteredStore>(connection, spec, options, id);
+    TRY(store->create());
     return std::unique_ptr<Store>(std::move(store));
   }
-  TRY_ASSIGN(const std::int64_t id,
-             connection.query_int(
-                 fmt::format("SELECT coalesce(max(id), 0) + 1 FROM {}", internal("stores"))));
-  TRY(connection.execute(fmt::format("INSERT INTO {} VALUES ({}, {}, {})", internal("stores"), id,
-                                     quote_literal(spec.name), quote_literal(text))));
-  auto store = std::make_unique<ClusteredStore>(connection, spec, options, id);
-  TRY(store->create());
+  const std::string text = describe_spec(spec);
+  if (found.rows[0][1] != text) {
+    return error(Code::kCorruption, fmt::format("store {} has another shape", spec.name),
+                 fmt::format("found {}; expected {}", found.rows[0][1].value_or(""), text));
+  }
+  auto store = std::make_unique<ClusteredStore>(connection, spec, options,
+                                                std::stoll(found.rows[0][0].value_or("0")));
+  TRY(store->read_state());
   return std::unique_ptr<Store>(std::move(store));
 }
 
 Status Store::drop(duck::Connection& connection, const std::string& name) {
   TRY_ASSIGN(const std::int64_t id,
-             connection.query_int(fmt::format("SELECT id FROM {} WHERE name = {}",
-                                              internal("stores"), quote_literal(name))));
-  TRY(connection.execute(fmt::format("DROP VIEW {}", internal(fmt::format("c{}", id)))));
-  TRY(connection.execute(fmt::format("DROP TABLE {}", internal(fmt::format("s{}", id)))));
-  return connection.execute(fmt::format("DELETE FROM {} WHERE id = {}", internal("stores"), id));
+             connection.query_int(fmt::format("SELECT id FROM {} WHERE name = {}", kStoresTable,
+                                              quote_literal(name))));
+  const StoreSpec none;
+  const StoreSql sql(none, id);
+  TRY(connection.execute("DROP VIEW " + sql.content));
+  TRY(connection.execute("DROP TABLE " + sql.recent));
+  TRY(connection.execute("DROP TABLE IF EXISTS " + sql.base));
+  TRY(connection.execute("DROP TABLE IF EXISTS " + sql.dead));
+  return connection.execute(fmt::format("DELETE FROM {} WHERE id = {}", kStoresTable, id));
 }
 
 }  // namespace pgweir::engine

@@ -1,8 +1,11 @@
 // A relation kept in DuckDB so that a few rows out of many millions are found, replaced and removed
 // by key quickly, without an index in memory. Mirrors, view states and arrangements are all stores.
 //
-// Place:   docs/decisions/ says how rows are laid out and why (clustered by the hash of the key).
+// Place:   docs/decisions/0001 says how rows are laid out and why: a small store is one table; a
+//          large one is a base, in the order of the hash, that is only ever rewritten by ranges,
+//          the rows that came since (recent), and the names of rows of the base that went (dead).
 // Life:    open() in any transaction; everything else inside the engine's transaction of a batch.
+//          What it remembers of a transaction that is rolled back it reads anew by itself.
 // Threads: the engine's write connection only. Readers of other connections use content_name().
 #pragma once
 
@@ -22,9 +25,6 @@ inline constexpr const char* kWeightColumn = "pgweir_weight";
 // hash(key column, key column, ...), as DuckDB's hash() gives it.
 inline constexpr const char* kHashColumn = "pgweir_hash";
 
-// Name of the column that tells, inside a store's table, which rows were written together.
-inline constexpr const char* kRunColumn = "pgweir_run";
-
 struct StoreColumn {
   std::string name;
   std::string type;  // DuckDB's text
@@ -33,7 +33,7 @@ struct StoreColumn {
 
 struct StoreSpec {
   std::string name;  // unique in the database; any text
-  // No name may be kHashColumn, kWeightColumn or kRunColumn.
+  // No name may be kHashColumn or kWeightColumn.
   std::vector<StoreColumn> columns;
   std::vector<std::uint32_t> key;  // indexes into columns; NULLs are equal to each other
   // Several rows may have one key (a join key, a bag): rows are then told apart by all columns, and
@@ -46,13 +46,21 @@ struct StoreSpec {
 };
 
 struct StoreOptions {
-  // Rows that wait unclustered: every lookup reads them all. Above it parts of them move on.
-  std::uint64_t recent_rows_max = 128 * 1024;
-  // Rows in the level between them and the large one. The larger, the less often that is rewritten.
-  std::uint64_t middle_rows_max = 1024 * 1024;
-  // Rows that one step of maintain() rewrites.
-  std::uint64_t step_rows = 64 * 1024;
+  // A store with more rows is large. Looking something up in a small one reads all of it.
+  std::uint64_t small_rows_max = 64 * 1024;
+  // Of a large store: changes that are not yet worked into the base, as rows of the two tables that
+  // every lookup reads whole. About an eighth of the base, within these bounds. The more, the less
+  // often the base is rewritten: each change costs some (rows of the base) / (2 * this) rows.
+  // Their deletes pin up to 64 bytes of memory a row.
+  std::uint64_t pending_rows_min = 128 * 1024;
+  std::uint64_t pending_rows_max = 512 * 1024;
+  // Rows of the base that one step of maintain() rewrites, at the least and at the most.
+  std::uint64_t step_rows_min = 16 * 1024;
+  std::uint64_t step_rows_max = 256 * 1024;
 };
+
+// The defaults, with less pending when there is little memory.
+StoreOptions store_options_for(std::uint64_t memory_bytes);
 
 // The schema, in the database, of every physical table. Not for people.
 inline constexpr const char* kInternalSchema = "pgweir_internal";
@@ -81,10 +89,18 @@ class Store {
   // as they are.
   virtual const std::string& content_name() const = 0;
 
+  // The same for such a join in a statement of the write connection, and cheaper there: SQL for
+  // FROM with the rows of the content whose hash is in `keys`, a SELECT of few rows with a column
+  // kHashColumn; it may give other rows as well. The text changes when the store becomes large.
+  virtual Result<std::string> lookup(const std::string& keys) = 0;
+
   // Removes the rows of weight -1 and adds those of weight +1 of `delta_table`, which has the
   // spec's columns, kHashColumn and kWeightColumn in this order and no row both ways (consolidated;
   // a row of a store that is not unique may come or go several times, as so many rows of the
-  // delta). A row to remove that is not there is kInternal: the store and the delta disagree.
+  // delta). Every row to remove must be there. Where it costs nothing, one that is not there is
+  // kInternal: in a small store, in one that is neither unique nor distinct, and when the same row
+  // was found twice among recent ones. In the base of a large store nobody looks: its owner has
+  // found the old rows himself, or knows them.
   virtual Status apply(const std::string& delta_table) = 0;
 
   // Replaces everything by the rows of a SELECT with the spec's columns: the initial load.
@@ -96,6 +112,7 @@ class Store {
   // Rewrites a bounded part when it is due; called after apply(), in the same transaction.
   virtual Status maintain() = 0;
 
+  // Without reading rows, but for a large store that is neither unique nor distinct.
   virtual Result<std::uint64_t> row_count() = 0;
 };
 

@@ -11,8 +11,10 @@ Status drop_store(duck::Connection& connection, const std::string& name) {
 }
 
 Arrangement::Arrangement(const Relation& relation, std::vector<engine::StoreColumn> columns,
-                         std::size_t key_count, std::size_t id)
+                         std::size_t key_count, std::size_t id,
+                         const engine::StoreOptions& store_options)
     : relation_(relation),
+      store_options_(store_options),
       delta_(fmt::format("pgweir_arrangement_{}", id), delta_columns(columns)) {
   spec_.columns = std::move(columns);
   spec_.unique = false;
@@ -41,7 +43,7 @@ std::string Arrangement::shape() const {
 
 Status Arrangement::setup(duck::Connection& connection, bool keep) {
   if (!keep) TRY(drop_store(connection, spec_.name));
-  TRY_ASSIGN(store_, engine::Store::open(connection, spec_));
+  TRY_ASSIGN(store_, engine::Store::open(connection, spec_, store_options_));
   TRY(delta_.create(connection));
   fill_delta_ = PreparedSql();
   if (keep) return {};

@@ -20,7 +20,7 @@ class Arrangement {
   // `columns` begins with the `key_count` columns of the key, and has the relation's own key when
   // that is unique: its rows are then distinct. `id` makes temporary names.
   Arrangement(const Relation& relation, std::vector<engine::StoreColumn> columns,
-              std::size_t key_count, std::size_t id);
+              std::size_t key_count, std::size_t id, const engine::StoreOptions& store_options);
 
   const Relation& relation() const { return relation_; }
   std::vector<engine::StoreColumn> key() const;
@@ -37,11 +37,12 @@ class Arrangement {
   // The relation's delta tells what it is about to become, or has just become.
   Status changed(duck::Connection& connection);
 
-  const std::string& content() const { return store_->content_name(); }
+  Result<std::string> lookup(const std::string& keys) { return store_->lookup(keys); }
   Result<std::uint64_t> rows() { return store_->row_count(); }
 
  private:
   const Relation& relation_;
+  const engine::StoreOptions store_options_;
   engine::StoreSpec spec_;
   std::unique_ptr<engine::Store> store_;
   ScratchTable delta_;

@@ -72,7 +72,7 @@ std::string full_from(const Plan& plan) {
   return conditions.empty() ? from : from + " WHERE " + conditions;
 }
 
-std::string delta_from(const Plan& plan, const Lookups& lookups, std::size_t changed) {
+Result<std::string> delta_from(const Plan& plan, const Lookups& lookups, std::size_t changed) {
   const PlanInput& input = plan.inputs[changed];
   const std::string change =
       fmt::format("{} AS {}", with_window(input, change_of(input)), input.alias);
@@ -82,14 +82,18 @@ std::string delta_from(const Plan& plan, const Lookups& lookups, std::size_t cha
   // The change, which is small, stands on the right: the side that a hash join is built from.
   const PlanInput& other = plan.inputs[1 - changed];
   const Lookup& lookup = (*lookups)[1 - changed];
-  return fmt::format("FROM {} AS {} JOIN {} ON {}.{} = {} WHERE {}",
-                     with_window(other, lookup.content()), other.alias, change, other.alias,
-                     engine::kHashColumn, partner_hash(lookup, input.alias),
+  const std::string hash = partner_hash(lookup, input.alias);
+  TRY_ASSIGN(const std::string rows, lookup.rows_of(fmt::format("SELECT {} AS {} FROM {}", hash,
+                                                                engine::kHashColumn, change)));
+  return fmt::format("FROM {} AS {} JOIN {} ON {}.{} = {} WHERE {}", with_window(other, rows),
+                     other.alias, change, other.alias, engine::kHashColumn, hash,
                      conditions_beside_hash(plan));
 }
 
-const std::string& Lookup::content() const {
-  return own_key ? relation->content : arrangement->content();
+Result<std::string> Lookup::rows_of(const std::string& keys) const {
+  if (!own_key) return arrangement->lookup(keys);
+  if (relation->store == nullptr) return relation->content;
+  return relation->store->lookup(keys);
 }
 
 Lookups lookups_of(const Plan& plan) {

@@ -18,8 +18,7 @@ class GroupStrategy : public ViewStrategy {
         spec_(make_spec()),
         parts_table_(fmt::format("pgweir_parts_{}", input_.id), spec_.columns),
         change_(fmt::format("pgweir_change_{}", input_.id), delta_columns(spec_.columns)),
-        delta_(fmt::format("pgweir_view_{}", input_.id), delta_columns(spec_.columns)),
-        delta_names_(plan_.inputs.size()) {
+        delta_(fmt::format("pgweir_view_{}", input_.id), delta_columns(spec_.columns)) {
     relation_.name = input_.view;
     relation_.schema = "main";
     relation_.table = input_.view;
@@ -37,7 +36,7 @@ class GroupStrategy : public ViewStrategy {
 
   Status setup(duck::Connection& connection, bool keep) override {
     if (!keep) TRY(drop_store(connection, spec_.name));
-    TRY_ASSIGN(store_, engine::Store::open(connection, spec_));
+    TRY_ASSIGN(store_, engine::Store::open(connection, spec_, input_.store_options));
     parts_ = 0;
     for (ScratchTable* table : {&parts_table_, &change_, &delta_}) TRY(table->create(connection));
     TRY(connection.execute(fmt::format("CREATE OR REPLACE VIEW {} AS SELECT {}, {} {}",
@@ -55,14 +54,10 @@ class GroupStrategy : public ViewStrategy {
   }
 
   Status accumulate(duck::Connection& connection, std::size_t input) override {
+    TRY_ASSIGN(const std::string from, delta_from(plan_, input_.lookups, input));
     PreparedSql& statement = accumulate_[input];
-    const std::string& delta = plan_.inputs[input].relation->delta;
-    if (statement.sql().empty() || delta_names_[input] != delta) {
-      delta_names_[input] = delta;
-      statement = PreparedSql(fmt::format(
-          "INSERT INTO {} {}", parts_table_.name(),
-          totals("sum(({}) * pgweir_w)", delta_from(plan_, input_.lookups, input), false)));
-    }
+    statement.set(fmt::format("INSERT INTO {} {}", parts_table_.name(),
+                              totals("sum(({}) * pgweir_w)", from, false)));
     TRY_ASSIGN(const std::uint64_t rows, statement.run(connection));
     if (rows > 0) ++parts_;
     return {};
@@ -73,6 +68,8 @@ class GroupStrategy : public ViewStrategy {
     TRY_ASSIGN(const std::uint64_t groups, sum_up_.run(connection));
     TRY(parts_table_.clear(connection));
     if (groups == 0) return Change{};
+    TRY_ASSIGN(std::string take_old, take_old_statement());
+    take_old_.set(std::move(take_old));
     TRY_ASSIGN(const std::uint64_t before, take_old_.run(connection));
     TRY_ASSIGN(const std::uint64_t after, add_new_.run(connection));
     TRY(change_.clear(connection));
@@ -158,23 +155,29 @@ class GroupStrategy : public ViewStrategy {
     sum_up_ = PreparedSql(fmt::format(
         "INSERT INTO {} SELECT {}{}, {}, 1 FROM {} GROUP BY {} HAVING {}", change_.name(), groups,
         sums, hash_of(plan_.groups), parts_table_.name(), groups, changed));
-    const std::string same_hash = fmt::format("{{0}}.{0} = c.{0}", engine::kHashColumn);
-    take_old_ = PreparedSql(fmt::format(
-        "INSERT INTO {} SELECT {}, s.{}, -1 FROM {} AS s JOIN (SELECT * FROM {} WHERE {} > 0) AS c "
-        "ON {}{}",
-        delta_.name(), name_list(spec_.columns, "s."), engine::kHashColumn, store_->content_name(),
-        change_.name(), engine::kWeightColumn, fmt::format(fmt::runtime(same_hash), "s"),
-        and_same(plan_.groups, "s", "c")));
     const std::string rows = fmt::format("c.{0} + coalesce(o.{0}, 0)", plan_.partials[0].column);
     const std::string kept = fmt::format(
         "CASE WHEN {0} < 0 THEN error({1}) IS NULL ELSE {2} END", rows,
         duck::quote_literal("a group of the view has fewer rows than were taken from it"),
         plan_.global ? "true" : rows + " > 0");
     add_new_ = PreparedSql(fmt::format(
-        "INSERT INTO {} SELECT {}{}, c.{}, 1 FROM {} AS c LEFT JOIN {} AS o ON {}{} WHERE {}",
+        "INSERT INTO {0} SELECT {1}{2}, c.{3}, 1 FROM {4} AS c LEFT JOIN {0} AS o ON o.{3} = c.{3}"
+        "{5} WHERE {6}",
         delta_.name(), name_list(plan_.groups, "c."), news, engine::kHashColumn, change_.name(),
-        delta_.name(), fmt::format(fmt::runtime(same_hash), "o"), and_same(plan_.groups, "o", "c"),
-        kept));
+        and_same(plan_.groups, "o", "c"), kept));
+  }
+
+  // The state's rows of the groups that change.
+  Result<std::string> take_old_statement() {
+    const std::string changed =
+        fmt::format("FROM {} WHERE {} > 0", change_.name(), engine::kWeightColumn);
+    TRY_ASSIGN(const std::string state,
+               store_->lookup(fmt::format("SELECT {} {}", engine::kHashColumn, changed)));
+    return fmt::format(
+        "INSERT INTO {0} SELECT {1}, s.{2}, -1 FROM {3} AS s JOIN (SELECT * {4}) AS c "
+        "ON s.{2} = c.{2}{5}",
+        delta_.name(), name_list(spec_.columns, "s."), engine::kHashColumn, state, changed,
+        and_same(plan_.groups, "s", "c"));
   }
 
   StrategyInput input_;
@@ -186,7 +189,6 @@ class GroupStrategy : public ViewStrategy {
   ScratchTable parts_table_;  // totals of this batch's changes, from each input
   ScratchTable change_;       // these added up
   ScratchTable delta_;        // old and new rows of the state
-  std::vector<std::string> delta_names_;
   std::vector<PreparedSql> accumulate_;
   PreparedSql sum_up_;
   PreparedSql take_old_;

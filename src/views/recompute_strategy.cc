@@ -31,8 +31,9 @@ class RecomputeStrategy : public ViewStrategy {
 
   Status setup(duck::Connection& connection, bool keep) override {
     if (!keep) TRY(drop_store(connection, spec_.name));
-    TRY_ASSIGN(store_, engine::Store::open(connection, spec_));
+    TRY_ASSIGN(store_, engine::Store::open(connection, spec_, input_.store_options));
     relation_.content = store_->content_name();
+    relation_.store = store_;
     TRY(connection.execute(fmt::format("CREATE OR REPLACE VIEW {} AS SELECT {} FROM {}",
                                        relation_.rows, name_list(relation_.columns),
                                        relation_.content)));
@@ -41,8 +42,8 @@ class RecomputeStrategy : public ViewStrategy {
     const std::string source =
         fmt::format("SELECT {0}, 1 AS pgweir_w FROM ({1}) UNION ALL SELECT {0}, -1 FROM {2}",
                     name_list(spec_.columns), new_rows(), relation_.content);
-    compare_ = PreparedSql(fmt::format("INSERT INTO {} {}", delta_.name(),
-                                       consolidated(source, spec_.columns, spec_.columns, true)));
+    compare_ = fmt::format("INSERT INTO {} {}", delta_.name(),
+                           consolidated(source, spec_.columns, spec_.columns, true));
     grown_ = PreparedSql(fmt::format("SELECT CAST(sum({}) AS BIGINT) FROM {}",
                                      engine::kWeightColumn, delta_.name()));
     if (keep) return {};
@@ -57,8 +58,9 @@ class RecomputeStrategy : public ViewStrategy {
   Result<Change> finish(duck::Connection& connection) override {
     if (!changed_) return Change{};
     changed_ = false;
-    TRY_ASSIGN(const std::uint64_t rows, compare_.run(connection));
-    if (rows == 0) return Change{};
+    // Planned anew each time: people's SELECT may have any form (engine/prepared_sql.h).
+    TRY_ASSIGN(const duck::Rows compared, connection.query(compare_));
+    if (compared.rows_changed() == 0) return Change{};
     TRY(store_->apply(delta_.name()));
     TRY(store_->maintain());
     return grown_by(connection);
@@ -99,9 +101,9 @@ class RecomputeStrategy : public ViewStrategy {
   StrategyInput input_;
   engine::StoreSpec spec_;
   Relation relation_;
-  std::unique_ptr<engine::Store> store_;
+  std::shared_ptr<engine::Store> store_;
   ScratchTable delta_;
-  PreparedSql compare_;
+  std::string compare_;
   PreparedSql grown_;
   bool changed_ = false;
 };

@@ -34,8 +34,9 @@ class RowStrategy : public ViewStrategy {
 
   Status setup(duck::Connection& connection, bool keep) override {
     if (!keep) TRY(drop_store(connection, spec_.name));
-    TRY_ASSIGN(store_, engine::Store::open(connection, spec_));
+    TRY_ASSIGN(store_, engine::Store::open(connection, spec_, input_.store_options));
     relation_.content = store_->content_name();
+    relation_.store = store_;
     TRY(connection.execute(fmt::format("CREATE OR REPLACE VIEW {} AS SELECT {} FROM {}",
                                        relation_.rows, name_list(relation_.columns),
                                        relation_.content)));
@@ -59,16 +60,11 @@ class RowStrategy : public ViewStrategy {
   }
 
   Status accumulate(duck::Connection& connection, std::size_t input) override {
+    TRY_ASSIGN(const std::string from, delta_from(*input_.plan, input_.lookups, input));
+    const std::string source = fmt::format("SELECT {}, pgweir_w {}", values_, from);
     PreparedSql& statement = accumulate_[input];
-    const std::string& delta = input_.plan->inputs[input].relation->delta;
-    if (statement.sql().empty() || delta_names_[input] != delta) {
-      delta_names_[input] = delta;
-      const std::string source = fmt::format("SELECT {}, pgweir_w {}", values_,
-                                             delta_from(*input_.plan, input_.lookups, input));
-      statement = PreparedSql(
-          fmt::format("INSERT INTO {} {}", delta_.name(),
-                      consolidated(source, spec_.columns, relation_.key, !spec_.unique)));
-    }
+    statement.set(fmt::format("INSERT INTO {} {}", delta_.name(),
+                              consolidated(source, spec_.columns, relation_.key, !spec_.unique)));
     TRY_ASSIGN(const std::uint64_t rows, statement.run(connection));
     if (rows > 0) ++parts_;
     return {};
@@ -118,7 +114,6 @@ class RowStrategy : public ViewStrategy {
     if (!spec.unique) {
       for (std::uint32_t i = 0; i < spec.columns.size(); ++i) spec.key.push_back(i);
     }
-    delta_names_.resize(plan.inputs.size());
     return spec;
   }
 
@@ -142,10 +137,9 @@ class RowStrategy : public ViewStrategy {
 
   StrategyInput input_;
   std::string values_;  // the SELECT list over the inputs
-  std::vector<std::string> delta_names_;
   engine::StoreSpec spec_;
   Relation relation_;
-  std::unique_ptr<engine::Store> store_;
+  std::shared_ptr<engine::Store> store_;
   ScratchTable delta_;
   ScratchTable whole_;
   std::vector<PreparedSql> accumulate_;

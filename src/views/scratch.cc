@@ -2,26 +2,9 @@
 
 #include <fmt/core.h>
 
-#include <bit>
-
 namespace pgweir::views {
 
 using duck::quote_identifier;
-
-Result<duck::Rows> PreparedSql::query(duck::Connection& connection) {
-  const bool renew = std::has_single_bit(uses_) ? uses_ <= kRenewUses : uses_ % kRenewUses == 0;
-  if (statement_ == nullptr || renew) {
-    statement_.reset();
-    TRY_ASSIGN(statement_, connection.prepare(sql_));
-  }
-  ++uses_;
-  return statement_->execute();
-}
-
-Result<std::uint64_t> PreparedSql::run(duck::Connection& connection) {
-  TRY_ASSIGN(const duck::Rows rows, query(connection));
-  return rows.rows_changed();
-}
 
 ScratchTable::ScratchTable(const std::string& name, std::vector<engine::StoreColumn> columns)
     : name_("temp.main." + name), columns_(std::move(columns)), delete_("DELETE FROM " + name_) {}

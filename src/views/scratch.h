@@ -1,39 +1,20 @@
-// Temporary tables that are filled and emptied once a batch, and statements that run once a batch.
+// Temporary tables that are filled and emptied once a batch, and pieces of SQL over columns.
 //
 // Place:   used by the strategies and arrangements.
 // Threads: the engine's write connection only.
 #pragma once
 
-#include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "duck/duck.h"
+#include "engine/prepared_sql.h"
 #include "engine/store.h"
 
 namespace pgweir::views {
 
-// A statement prepared once. It is prepared anew after 1, 2, 4 ... kRenewUses uses and then every
-// kRenewUses: DuckDB chooses the order of a join for the sizes that the tables have at that moment.
-class PreparedSql {
- public:
-  static constexpr std::uint64_t kRenewUses = 1024;
-
-  PreparedSql() = default;
-  explicit PreparedSql(std::string sql) : sql_(std::move(sql)) {}
-
-  const std::string& sql() const { return sql_; }
-  // Runs it; returns the number of rows that it changed.
-  Result<std::uint64_t> run(duck::Connection& connection);
-  Result<duck::Rows> query(duck::Connection& connection);
-
- private:
-  std::string sql_;
-  std::unique_ptr<duck::Statement> statement_;
-  std::uint64_t uses_ = 0;
-};
+using engine::PreparedSql;
 
 // A temporary table on the write connection. Empty at the start and at the end of every batch; the
 // engine gives back the room of deleted rows from time to time.

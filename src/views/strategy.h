@@ -29,7 +29,8 @@ struct Lookup {
   const Relation* relation = nullptr;
   Arrangement* arrangement = nullptr;  // without own_key: set before the first accumulate()
 
-  const std::string& content() const;
+  // SQL for FROM: the rows whose hash is in `keys`, as Store::lookup() gives them.
+  Result<std::string> rows_of(const std::string& keys) const;
 };
 using Lookups = std::shared_ptr<std::vector<Lookup>>;
 
@@ -69,6 +70,7 @@ struct StrategyInput {
   // The SELECT's plan and its lookups by input; without a plan the view is recomputed.
   std::optional<Plan> plan;
   Lookups lookups;
+  engine::StoreOptions store_options;
 };
 
 std::unique_ptr<ViewStrategy> make_strategy(StrategyInput input);
@@ -86,6 +88,6 @@ std::string state_name(const std::string& view);
 // FROM ... with the conditions: all rows of the inputs; or input `changed` as its delta, with the
 // column pgweir_w, and the other one looked up.
 std::string full_from(const Plan& plan);
-std::string delta_from(const Plan& plan, const Lookups& lookups, std::size_t changed);
+Result<std::string> delta_from(const Plan& plan, const Lookups& lookups, std::size_t changed);
 
 }  // namespace pgweir::views

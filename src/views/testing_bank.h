@@ -25,7 +25,8 @@ enum class BankKeys { kUuid, kBigint };
 
 class TestingBank {
  public:
-  TestingBank(const std::string& folder, std::uint32_t rows, BankKeys keys = BankKeys::kUuid)
+  TestingBank(const std::string& folder, std::uint32_t rows, BankKeys keys = BankKeys::kUuid,
+              std::uint64_t memory_bytes = kGiB)
       : folder_(folder), keys_(keys) {
     std::filesystem::remove_all(folder_);
     views_ = ViewSet::create({{"large", "SELECT id, amount FROM entries WHERE amount > 900"},
@@ -39,7 +40,7 @@ class TestingBank {
                  .value();
     engine_ =
         engine::Engine::open(
-            {.directory = folder_, .memory_bytes = kGiB},
+            {.directory = folder_, .memory_bytes = memory_bytes},
             [this](const model::Table& each) { return views_->wanted_columns(each); }, logger_)
             .value();
     check(engine_->begin_snapshot(next_));

@@ -49,6 +49,7 @@ void ViewSet::declare_mirror(const engine::Mirror& mirror) {
   relation->table = mirror.table.name;
   relation->rows = mirror.name;
   relation->content = mirror.store->content_name();
+  relation->store = mirror.store;
   relation->columns = spec.columns;
   relation->unique = spec.unique;
   relation->key.clear();
@@ -207,7 +208,8 @@ Status ViewSet::make_strategy_of(View& view) {
                                  .columns = view.columns,
                                  .select = resolved.text(),
                                  .plan = view.plan,
-                                 .lookups = view.lookups});
+                                 .lookups = view.lookups,
+                                 .store_options = engine_->store_options()});
   return parser_->declare("main", view.name(), view.columns);
 }
 
@@ -259,7 +261,7 @@ void ViewSet::arrange() {
     for (const auto& column : need.relation->key) add(column);
     auto& arrangement = arrangements_[name];
     arrangement = std::make_unique<Arrangement>(*need.relation, std::move(columns), need.key.size(),
-                                                next_id_++);
+                                                next_id_++, engine_->store_options());
     for (Lookup* user : need.users) user->arrangement = arrangement.get();
   }
 }

@@ -44,6 +44,8 @@ class ViewFixture : public testing::Test {
   std::string strategy(const std::string& view);
   std::string error_of(const std::string& view);
 
+  // Of every store; tiny ones make few rows large.
+  std::optional<engine::StoreOptions> store_options_;
   harness::ScratchFolder scratch_;
   Logger logger_{LogLevel::kOff};
   std::unique_ptr<ViewSet> views_;

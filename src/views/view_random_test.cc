@@ -116,6 +116,14 @@ class ViewRandomTest : public ViewFixture {
     for (const auto& table : tables_) tables.push_back(table.table);
     std::vector<ViewSource> sources;
     for (const RandomView& view : random_views()) sources.push_back({view.name, view.sql});
+    // A few rows make a store large, and have it rewritten again and again; or do not.
+    store_options_.reset();
+    if (up_to(1) == 0)
+      store_options_ = engine::StoreOptions{.small_rows_max = 10,
+                                            .pending_rows_min = 10,
+                                            .pending_rows_max = 30,
+                                            .step_rows_min = 5,
+                                            .step_rows_max = 50};
     open(tables, sources);
   }
 

@@ -234,6 +234,7 @@ Status ViewSet::table_changed(duck::Connection& connection, const engine::Mirror
     if (columns_used(definitions_, mirror.table)) unbound_[mirror.table.qualified_name()] = mirror;
     return {};
   }
+  relation->store = mirror.store;
   relation->delta = delta.table;
   return give_delta(connection, *relation);
 }

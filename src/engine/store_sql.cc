@@ -1,0 +1,244 @@
+#include "engine/store_sql.h"
+
+#include <fmt/core.h>
+
+namespace pgweir::engine {
+namespace {
+
+using duck::quote_identifier;
+
+std::string internal(char letter, std::int64_t id) {
+  return fmt::format("{}.{}{}", kInternalSchema, letter, id);
+}
+
+// "prefix.column" of every column, joined.
+std::string list_of(const std::vector<StoreColumn>& columns, const std::string& prefix = "") {
+  std::string out;
+  for (const StoreColumn& column : columns)
+    out += fmt::format("{}{}{}", out.empty() ? "" : ", ", prefix, quote_identifier(column.name));
+  return out;
+}
+
+std::string definition_of(const std::vector<StoreColumn>& columns) {
+  std::string out;
+  for (const StoreColumn& column : columns)
+    out += fmt::format("{} {}, ", quote_identifier(column.name), column.type);
+  return out + fmt::format("{} UBIGINT", kHashColumn);
+}
+
+std::string hash_of(const StoreSpec& spec) {
+  if (spec.key.empty()) return "0::UBIGINT";
+  std::string out;
+  for (const std::uint32_t column : spec.key)
+    out +=
+        fmt::format("{}{}", out.empty() ? "" : ", ", quote_identifier(spec.columns[column].name));
+  return fmt::format("hash({})", out);
+}
+
+// For a join with few rows: only the hash is a key of the join (beside_hash()).
+std::string found_row(const std::vector<StoreColumn>& columns) {
+  std::string out = fmt::format("s.{0} = d.{0}", kHashColumn);
+  for (const StoreColumn& column : columns) {
+    const std::string name = quote_identifier(column.name);
+    out += " AND " + beside_hash(fmt::format("s.{0} IS NOT DISTINCT FROM d.{0}", name));
+  }
+  return out;
+}
+
+// For leaving rows out, which every column must decide.
+std::string same_row(const std::vector<StoreColumn>& columns) {
+  std::string out = fmt::format("s.{0} = d.{0}", kHashColumn);
+  for (const StoreColumn& column : columns)
+    out += fmt::format(" AND s.{0} IS NOT DISTINCT FROM d.{0}", quote_identifier(column.name));
+  return out;
+}
+
+std::string in_range(const StoreSql::Range& range) {
+  return fmt::format("{0} >= {1}::UBIGINT AND {0} <= {2}::UBIGINT", kHashColumn, range.first,
+                     range.last);
+}
+
+}  // namespace
+
+StoreSql::StoreSql(const StoreSpec& of, std::int64_t id)
+    : spec(of),
+      recent(internal('s', id)),
+      base(internal('b', id)),
+      dead(internal('d', id)),
+      content(internal('c', id)),
+      counted(fmt::format("temp.main.pgweir_counted_{}", id)) {}
+
+std::vector<StoreColumn> StoreSql::identity() const {
+  if (!spec.unique) return spec.columns;
+  std::vector<StoreColumn> columns;
+  for (const std::uint32_t column : spec.key) columns.push_back(spec.columns[column]);
+  return columns;
+}
+
+std::string StoreSql::removals(const std::string& delta) const {
+  return fmt::format("(SELECT * FROM {} WHERE {} < 0)", delta, kWeightColumn);
+}
+
+// (Why the hash is wrapped: engine/prepared_sql.h.)
+std::string StoreSql::distinct_rows(const std::string& from) const {
+  return fmt::format(
+      "(SELECT {0}, coalesce({1}, 0) AS {1} FROM (SELECT DISTINCT {0}, {1} FROM {2}))",
+      list_of(spec.columns), kHashColumn, from);
+}
+
+std::string StoreSql::create_recent() const {
+  return fmt::format("CREATE TABLE {} ({})", recent, definition_of(spec.columns));
+}
+
+std::string StoreSql::create_large_tables() const {
+  return fmt::format("CREATE TABLE {} ({}); CREATE TABLE {} ({})", base,
+                     definition_of(spec.columns), dead, definition_of(identity()));
+}
+
+std::string StoreSql::create_counted() const {
+  return fmt::format("CREATE OR REPLACE TEMP TABLE {} ({}, pgweir_source TINYINT)", counted,
+                     definition_of(spec.columns));
+}
+
+std::string StoreSql::create_content(bool large) const {
+  const std::string columns = list_of(spec.columns);
+  if (!large)
+    return fmt::format("CREATE OR REPLACE VIEW {} AS SELECT {}, {} FROM {}", content, columns,
+                       kHashColumn, recent);
+  return fmt::format(
+      "CREATE OR REPLACE VIEW {0} AS SELECT {1}, {2} FROM {3} AS s ANTI JOIN {4} AS d ON {5} "
+      "UNION ALL SELECT {1}, {2} FROM {6}",
+      content, columns, kHashColumn, base, dead, same_row(identity()), recent);
+}
+
+// The base's rows but for those of `keys` that are dead.
+std::string StoreSql::live_base(const std::string& keys) const {
+  return fmt::format(
+      "SELECT {0}, s.{1} FROM {2} AS s ANTI JOIN (SELECT d.* FROM {3} AS d JOIN ({4}) AS "
+      "pgweir_wanted ON d.{1} = pgweir_wanted.{1}) AS d ON {5}",
+      list_of(spec.columns, "s."), kHashColumn, base, dead, keys, same_row(identity()));
+}
+
+std::string StoreSql::lookup(const std::string& keys) const {
+  return fmt::format("({} UNION ALL SELECT {}, {} FROM {})", live_base(keys), list_of(spec.columns),
+                     kHashColumn, recent);
+}
+
+std::string StoreSql::load(const std::string& table, const std::string& select) const {
+  return fmt::format("INSERT INTO {0} SELECT {1}, {2} AS pgweir_h FROM ({3}\n) AS t({1}){4}", table,
+                     list_of(spec.columns), hash_of(spec), select,
+                     spec.key.empty() ? "" : " ORDER BY pgweir_h");
+}
+
+std::string StoreSql::renew_base() const {
+  return fmt::format("CREATE OR REPLACE TABLE {} ({})", base, definition_of(spec.columns));
+}
+
+std::string StoreSql::move_all(const std::string& from, const std::string& to) const {
+  return fmt::format("INSERT INTO {} SELECT * FROM {} ORDER BY {}; DELETE FROM {}", to, from,
+                     kHashColumn, from);
+}
+
+// --- Deltas -----------------------------------------------------------------------------------
+
+std::string StoreSql::count_removals(const std::string& delta) const {
+  return fmt::format("SELECT count(*) FROM {} WHERE {} < 0", delta, kWeightColumn);
+}
+
+std::string StoreSql::add(const std::string& delta) const {
+  return fmt::format("INSERT INTO {} SELECT {}, {} FROM {} WHERE {} > 0", recent,
+                     list_of(spec.columns), kHashColumn, delta, kWeightColumn);
+}
+
+std::string StoreSql::remove_recent(const std::string& delta) const {
+  if (!is_bag())
+    return fmt::format("DELETE FROM {} AS s USING {} AS d WHERE {}", recent, removals(delta),
+                       found_row(identity()));
+  // As many of the equal rows as the delta takes away.
+  return fmt::format(
+      "DELETE FROM {0} AS s USING (SELECT pgweir_rid, pgweir_h FROM (SELECT s.rowid AS "
+      "pgweir_rid, s.{3} AS pgweir_h, row_number() OVER (PARTITION BY d.pgweir_n) AS "
+      "pgweir_place, d.pgweir_copies FROM {0} AS s JOIN (SELECT {1}, pgweir_copies, "
+      "coalesce({3}, 0) AS {3}, row_number() OVER () AS pgweir_n FROM (SELECT {1}, {3}, count(*) "
+      "AS pgweir_copies FROM {2} WHERE {4} < 0 GROUP BY ALL)) AS d ON {5}) WHERE pgweir_place <= "
+      "pgweir_copies) AS gone WHERE s.{3} = gone.pgweir_h "
+      "AND {6}",
+      recent, list_of(spec.columns), delta, kHashColumn, kWeightColumn, found_row(spec.columns),
+      beside_hash("s.rowid = gone.pgweir_rid"));
+}
+
+std::string StoreSql::add_dead(const std::string& delta) const {
+  return fmt::format(
+      "INSERT INTO {0} SELECT {1}, s.{2} FROM {3} AS s ANTI JOIN (SELECT s.* FROM {4} AS s JOIN "
+      "{3} AS d ON s.{2} = d.{2}) AS d ON {5}",
+      dead, list_of(identity(), "s."), kHashColumn, removals(delta), recent, same_row(identity()));
+}
+
+std::string StoreSql::count_base_copies(const std::string& delta) const {
+  const std::string keys =
+      fmt::format("SELECT {} FROM {} WHERE {} < 0", kHashColumn, delta, kWeightColumn);
+  return fmt::format("INSERT INTO {} SELECT {}, s.{}, 1 FROM ({}) AS s JOIN {} AS d ON {}", counted,
+                     list_of(spec.columns, "s."), kHashColumn, live_base(keys),
+                     distinct_rows(removals(delta)), found_row(spec.columns));
+}
+
+std::string StoreSql::count_recent_copies(const std::string& delta) const {
+  return fmt::format("INSERT INTO {} SELECT {}, s.{}, 0 FROM {} AS s JOIN {} AS d ON {}", counted,
+                     list_of(spec.columns, "s."), kHashColumn, recent,
+                     distinct_rows(removals(delta)), found_row(spec.columns));
+}
+
+std::string StoreSql::count_taken_copies(const std::string& delta) const {
+  return fmt::format("INSERT INTO {} SELECT {}, {}, -1 FROM {}", counted, list_of(spec.columns),
+                     kHashColumn, removals(delta));
+}
+
+std::string StoreSql::add_dead_copies() const {
+  return fmt::format("INSERT INTO {} SELECT DISTINCT {}, {} FROM {} WHERE pgweir_source = 1", dead,
+                     list_of(spec.columns), kHashColumn, counted);
+}
+
+std::string StoreSql::remove_recent_copies() const {
+  return fmt::format("DELETE FROM {} AS s USING {} AS d WHERE {}", recent,
+                     distinct_rows(counted + " WHERE pgweir_source = 0"), found_row(spec.columns));
+}
+
+std::string StoreSql::add_remaining_copies() const {
+  return fmt::format(
+      "INSERT INTO {0} SELECT {1}, {2} FROM (SELECT {1}, {2}, unnest(range(CAST(sum(CASE WHEN "
+      "pgweir_source < 0 THEN -1 ELSE 1 END) AS BIGINT))) FROM {3} GROUP BY {1}, {2})",
+      recent, list_of(spec.columns), kHashColumn, counted);
+}
+
+// --- Ranges -----------------------------------------------------------------------------------
+
+// The content of a range of hashes.
+std::string StoreSql::content_in(const Range& range) const {
+  const std::string where = in_range(range);
+  return fmt::format(
+      "SELECT {0}, s.{1} FROM (SELECT * FROM {2} WHERE {3}) AS s ANTI JOIN (SELECT * FROM {4} "
+      "WHERE {3}) AS d ON {5} UNION ALL SELECT {6}, {1} FROM {7} WHERE {3}",
+      list_of(spec.columns, "s."), kHashColumn, base, where, dead, same_row(identity()),
+      list_of(spec.columns), recent);
+}
+
+std::string StoreSql::rows_in(const Range& range) const {
+  return fmt::format(
+      "SELECT count(*), coalesce(max(rowid), 0), (SELECT count(*) FROM ({})) FROM {} WHERE {}",
+      content_in(range), base, in_range(range));
+}
+
+std::string StoreSql::rewrite(const Range& range) const {
+  return fmt::format("INSERT INTO {} SELECT * FROM ({}) ORDER BY {}", base, content_in(range),
+                     kHashColumn);
+}
+
+std::string StoreSql::delete_old(const Range& range, std::int64_t rowid_max) const {
+  return fmt::format("DELETE FROM {} WHERE {} AND rowid <= {}", base, in_range(range), rowid_max);
+}
+
+std::string StoreSql::delete_range(const std::string& table, const Range& range) const {
+  return fmt::format("DELETE FROM {} WHERE {}", table, in_range(range));
+}
+
+}  // namespace pgweir::engine
