@@ -2,8 +2,10 @@
 // of one slot.
 //
 // usage: capture_bench RESULT.json [--changes N] [--runs N] [--profile capture|whole]
+//                      [--threads N]
 //
-// --profile runs that contestant alone, for a profiler to look at, and stores no figures.
+// --profile runs that contestant alone, for a profiler to look at, and stores no figures; --threads
+// is the engine's.
 //
 // A backlog of transactions of ten changes (five inserts, four updates, one delete; rows of about
 // 110 bytes) waits in a slot. Each contestant reads it from a copy of that slot:
@@ -23,6 +25,7 @@
 #include <sstream>
 #include <thread>
 
+#include "config/config.h"
 #include "figures.h"
 #include "harness/cluster.h"
 #include "harness/program.h"
@@ -74,8 +77,9 @@ struct Outcome {
 
 class Backlog {
  public:
-  Backlog(std::int64_t changes, const std::string& directory)
+  Backlog(std::int64_t changes, int threads, const std::string& directory)
       : directory_(directory),
+        threads_(threads),
         cluster_({.settings = {{"synchronous_commit", "off"},
                                {"shared_buffers", "512MB"},
                                {"max_wal_size", "8GB"},
@@ -121,7 +125,7 @@ class Backlog {
         cluster_.url(), slot, kind, data);
     if (kind == "capture") return out + "engine: {mirrors: none}\n";
     return out + fmt::format(
-                     "engine: {{memory: 256MiB, mirrors: all}}\n"
+                     "engine: {{memory: 256MiB, mirrors: all, threads: {}}}\n"
                      "sinks: {{lake: {{type: parquet, path: {}/lake}}}}\n"
                      "views:\n"
                      "  large: SELECT id, customer_id, amount FROM orders WHERE amount > 900\n"
@@ -131,7 +135,7 @@ class Backlog {
                      "  per_minute: SELECT window_start, count(*) AS orders FROM tumble(orders, "
                      "created_at, "
                      "INTERVAL 1 MINUTE) GROUP BY window_start\n",
-                     data);
+                     threads_, data);
   }
 
   // A copy of the first run's data folder for a run on `slot`.
@@ -207,6 +211,7 @@ class Backlog {
   }
 
   const std::string directory_;
+  const int threads_;
   harness::Cluster cluster_;
   std::string end_lsn_;
   std::int64_t rows_ = 0;
@@ -307,10 +312,11 @@ std::vector<double> ratios(const std::vector<Outcome>& of, const std::vector<Out
   return out;
 }
 
-int run(const std::string& result, std::int64_t changes, int runs, const std::string& profiled) {
+int run(const std::string& result, std::int64_t changes, int runs, int threads,
+        const std::string& profiled) {
   const harness::ScratchFolder scratch;
   const auto start = Clock::now();
-  Backlog backlog(changes, scratch.path());
+  Backlog backlog(changes, threads, scratch.path());
   fmt::print("backlog of {} changes made in {:.0f} s\n", backlog.rows(), seconds_since(start));
   for (int i = 0; !profiled.empty() && i < runs; ++i) {
     const Outcome outcome = pgweir(backlog, profiled, scratch.path());
@@ -362,17 +368,20 @@ int main(int argc, char** argv) {
   std::string result = "capture.json";
   std::int64_t changes = 10'000'000;
   int runs = 5;
+  int threads = static_cast<int>(pgweir::config::EngineConfig().threads);
   std::string profiled;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--changes") == 0 && i + 1 < argc) {
       changes = std::atoll(argv[++i]);
     } else if (std::strcmp(argv[i], "--runs") == 0 && i + 1 < argc) {
       runs = std::atoi(argv[++i]);
+    } else if (std::strcmp(argv[i], "--threads") == 0 && i + 1 < argc) {
+      threads = std::atoi(argv[++i]);
     } else if (std::strcmp(argv[i], "--profile") == 0 && i + 1 < argc) {
       profiled = argv[++i];
     } else {
       result = argv[i];
     }
   }
-  return pgweir::bench::run(result, changes, runs, profiled);
+  return pgweir::bench::run(result, changes, runs, threads, profiled);
 }

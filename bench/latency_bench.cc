@@ -2,7 +2,7 @@
 // that was there before is there again.
 //
 // usage: latency_bench RESULT.json [--rows N] [--rate TRANSFERS] [--probes N] [--rounds N]
-//                      [--starts N]
+//                      [--starts N] [--threads N]
 //
 // A private PostgreSQL that syncs its commits, about --rows mirrored rows, and three views (a
 // filter, a join with group, a window count) beside the view of the probes. `pgweir generate
@@ -26,6 +26,7 @@
 #include <thread>
 
 #include "cli/http_client.h"
+#include "config/config.h"
 #include "figures.h"
 #include "harness/cluster.h"
 #include "harness/program.h"
@@ -44,6 +45,7 @@ struct Options {
   int probes = 1000;   // in a round
   int rounds = 5;
   int starts = 5;  // of each kind
+  int threads = static_cast<int>(config::EngineConfig().threads);
 };
 
 constexpr int kChangesOfTransfer = 5;
@@ -72,8 +74,9 @@ void check(const Status& status) {
 // A PostgreSQL with a bank of about `rows` rows, and the pipeline over it.
 class Bank {
  public:
-  explicit Bank(std::int64_t rows)
-      : cluster_(
+  Bank(std::int64_t rows, int threads)
+      : threads_(threads),
+        cluster_(
             {.settings = {{"fsync", "on"}, {"shared_buffers", "512MB"}, {"max_wal_size", "8GB"}}}),
         program_(scratch_.path(), yaml()) {
     generate({"--init-only"})->wait(kPatience).value();
@@ -123,7 +126,7 @@ class Bank {
   std::string yaml() const {
     return fmt::format(
         "source: {{url: \"{}\", tables: [public.*]}}\ndata: {}/data\n"
-        "engine: {{memory: 512MiB, mirrors: all}}\n"
+        "engine: {{memory: 512MiB, mirrors: all, threads: {}}}\n"
         "views:\n"
         "  large: SELECT id, amount, status FROM transfers WHERE amount >= 4500\n"
         "  by_region: SELECT a.region, count(*) AS entries, sum(e.amount) AS volume FROM entries e "
@@ -131,9 +134,10 @@ class Bank {
         "  per_minute: SELECT window_start, count(*) AS transfers, sum(amount) AS volume FROM "
         "tumble(transfers, created_at, INTERVAL 1 MINUTE) GROUP BY window_start\n"
         "  probe: SELECT id FROM probes\n",
-        cluster_.url(), scratch_.path());
+        cluster_.url(), scratch_.path(), threads_);
   }
 
+  const int threads_;
   const harness::ScratchFolder scratch_;
   harness::Cluster cluster_;
   harness::Program program_;
@@ -301,7 +305,7 @@ void measure_starts(Bank& bank, const Options& options, Figures& figures) {
 
 int run(const Options& options) {
   const auto start = Clock::now();
-  Bank bank(options.rows);
+  Bank bank(options.rows, options.threads);
   fmt::print("{} rows are mirrored after {:.0f} s\n",
              bank.program().sql("SELECT (SELECT count(*) FROM transfers) + "
                                 "(SELECT count(*) FROM entries)"),
@@ -334,6 +338,8 @@ int main(int argc, char** argv) {
       options.rounds = std::atoi(argv[++i]);
     } else if (given("--starts")) {
       options.starts = std::atoi(argv[++i]);
+    } else if (given("--threads")) {
+      options.threads = std::atoi(argv[++i]);
     } else {
       options.result = argv[i];
     }

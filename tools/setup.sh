@@ -32,7 +32,7 @@ fail() {
 # --- Debian packages -----------------------------------------------------------------------------
 packages="g++ cmake ninja-build make pkg-config python3 ccache mold nodejs npm
   libpq-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev
-  libboost1.81-dev libssl-dev libcurl4-openssl-dev liblz4-dev libgtest-dev libgmock-dev
+  libboost1.81-dev libssl-dev libcurl4-openssl-dev liblz4-dev libmimalloc-dev libgtest-dev libgmock-dev
   libbenchmark-dev ca-certificates"
 wants server && packages="$packages postgresql-15 postgresql-client-15"
 wants lint && packages="$packages clang clang-format clang-tidy libclang-rt-14-dev"

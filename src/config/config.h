@@ -65,7 +65,7 @@ enum class MirrorMode : std::uint8_t { kNeeded, kAll, kNone };
 
 struct EngineConfig {
   std::uint64_t memory = kGiB;
-  std::uint32_t threads = 2;
+  std::uint32_t threads = 1;
   Milliseconds batch_wait{5};
   std::uint32_t batch_rows = 50'000;
   MirrorMode mirrors = MirrorMode::kNeeded;

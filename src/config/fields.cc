@@ -125,7 +125,8 @@ std::vector<Field> engine_fields() {
        .minimum = 32 * kMiB},
       {.path = "engine.threads",
        .slot = [](Target& t) -> Slot { return &t.config.engine.threads; },
-       .description = "Threads that DuckDB may use.",
+       .description = "Threads that DuckDB may use for one statement. More than one helps large "
+                      "batches on a state of many millions of rows, and costs small batches.",
        .minimum = 1,
        .maximum = 256},
       {.path = "engine.batch_wait",
