@@ -22,6 +22,8 @@ const char* code_name(Code code) {
       return "io";
     case Code::kNoSpace:
       return "no_space";
+    case Code::kBroken:
+      return "broken";
     case Code::kCorruption:
       return "corruption";
     case Code::kUnsupported:

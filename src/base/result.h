@@ -24,6 +24,7 @@ enum class Code {
   kTimeout,      // waited long enough
   kIo,           // the disk or the operating system failed
   kNoSpace,      // the disk is full: waiting helps
+  kBroken,       // what it works on has given itself up: opening that anew helps
   kCorruption,   // stored data is damaged or does not fit together
   kUnsupported,  // known, but not built
   kCancelled,    // asked to stop

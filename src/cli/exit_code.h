@@ -32,6 +32,7 @@ constexpr Exit exit_of(Code code) {
     case Code::kUnavailable:
     case Code::kIo:
     case Code::kNoSpace:
+    case Code::kBroken:
     case Code::kUnsupported:
     case Code::kCancelled:
     case Code::kInternal:

@@ -23,9 +23,9 @@ struct HttpRequest {
 namespace {
 
 constexpr Code kCodes[] = {
-    Code::kInvalid,     Code::kUsage,     Code::kConfig,  Code::kNotFound, Code::kCheckFailed,
-    Code::kUnavailable, Code::kTimeout,   Code::kIo,      Code::kNoSpace,  Code::kCorruption,
-    Code::kUnsupported, Code::kCancelled, Code::kInternal};
+    Code::kInvalid,     Code::kUsage,       Code::kConfig,    Code::kNotFound, Code::kCheckFailed,
+    Code::kUnavailable, Code::kTimeout,     Code::kIo,        Code::kNoSpace,  Code::kBroken,
+    Code::kCorruption,  Code::kUnsupported, Code::kCancelled, Code::kInternal};
 
 Code code_of(const std::string& name, long status) {
   for (const Code code : kCodes) {

@@ -25,23 +25,35 @@ bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }
 
-Error to_error(duckdb_error_type type, const char* message) {
-  const std::string text = message != nullptr ? message : "DuckDB gave no message";
-  Code code = Code::kInvalid;
-  if (type == DUCKDB_ERROR_IO) code = Code::kIo;
-  if (type == DUCKDB_ERROR_OUT_OF_MEMORY) code = Code::kUnavailable;
-  if (type == DUCKDB_ERROR_INTERRUPT) code = Code::kCancelled;
-  if (type == DUCKDB_ERROR_FATAL || type == DUCKDB_ERROR_INTERNAL) code = Code::kInternal;
-  if (type == DUCKDB_ERROR_SERIALIZATION) code = Code::kCorruption;
+bool is_out_of_memory(std::string_view text) {
+  // The second stands in errors of other types that have run out of memory on their way.
+  return text.starts_with("Out of Memory Error") || contains(text, "Increasing the memory limit");
+}
+
+Code code_of(duckdb_error_type type, std::string_view text) {
   // Some calls tell no type; the message starts with its name.
-  if (type == DUCKDB_ERROR_INVALID) {
-    if (text.starts_with("IO Error")) code = Code::kIo;
-    if (text.starts_with("Out of Memory Error")) code = Code::kUnavailable;
-    if (text.starts_with("INTERRUPT")) code = Code::kCancelled;
-    if (text.starts_with("INTERNAL Error") || text.starts_with("FATAL Error"))
-      code = Code::kInternal;
-  }
-  if (contains(text, "No space left on device")) code = Code::kNoSpace;
+  const bool untold = type == DUCKDB_ERROR_INVALID;
+  const auto is = [&](duckdb_error_type wanted, const char* name) {
+    return type == wanted || (untold && text.starts_with(name));
+  };
+  if (is(DUCKDB_ERROR_FATAL, "FATAL Error") || is(DUCKDB_ERROR_INTERNAL, "INTERNAL Error") ||
+      contains(text, "has been invalidated"))
+    return Code::kBroken;
+  if (contains(text, "No space left on device")) return Code::kNoSpace;
+  if (type == DUCKDB_ERROR_OUT_OF_MEMORY || is_out_of_memory(text)) return Code::kUnavailable;
+  // A failed COMMIT has a type that says nothing of the reason.
+  if (is(DUCKDB_ERROR_IO, "IO Error") || contains(text, "Could not write file")) return Code::kIo;
+  if (is(DUCKDB_ERROR_INTERRUPT, "INTERRUPT")) return Code::kCancelled;
+  if (type == DUCKDB_ERROR_SERIALIZATION) return Code::kCorruption;
+  return Code::kInvalid;
+}
+
+Error to_error(duckdb_error_type type, const char* message) {
+  std::string text = message != nullptr ? message : "DuckDB gave no message";
+  const Code code = code_of(type, text);
+  // Its advice is about settings that nobody but the engine can make.
+  const std::size_t advice = text.find("\n\nPossible solutions:");
+  if (advice != std::string::npos) text.resize(advice);
   return error(code, text);
 }
 

@@ -1,12 +1,14 @@
 // RAII over DuckDB's C API, with errors as values.
 //
 // Place:   the only folder that includes duckdb.h; its types stay behind opaque pointers here.
-// Life:    Database outlives its Connections; a Connection outlives its Statements and Appenders;
-//          a Rows outlives nothing (it owns its data).
+// Life:    a Connection outlives its Statements and Appenders; a Rows outlives nothing (it owns its
+//          data). A Connection may outlive its Database, and keeps what is behind it open.
 // Threads: a Database may be used from many threads; a Connection and what is made from it from one
 //          at a time, except Connection::interrupt().
 // Errors:  kInvalid with DuckDB's message for an SQL error; kNoSpace when the disk is full;
-//          kUnavailable when the memory limit is reached; kIo, kCorruption for a file's faults.
+//          kUnavailable when the memory limit is reached; kIo, kCorruption for a file's faults;
+//          kBroken once DuckDB has given up a database, or itself, after a failure (a checkpoint
+//          that could not be written, a fault of its own): only a new Database helps.
 #pragma once
 
 #include <cstdint>
@@ -192,7 +194,8 @@ class Appender {
   // Ends the row; every column must have been given. Flushes a chunk when it is full.
   Status end_row();
 
-  // Makes all rows visible to the connection. Required before the Appender is destroyed.
+  // Makes all rows visible to the connection. Required before the Appender is destroyed: that
+  // writes what is left, in a transaction of its own where none is open, and tells no error.
   Status flush();
 
  private:

@@ -43,6 +43,7 @@ Result<std::unique_ptr<EngineDatabase>> EngineDatabase::open(const DatabaseOptio
                                 {"checkpoint_threshold", "1TB"},
                                 {"dynamic_or_filter_threshold", std::to_string(kPrunedKeysMax)}}));
   TRY_ASSIGN(const auto connection, opened->database_->connect());
+  TRY(connection->execute("PRAGMA disable_checkpoint_on_shutdown"));
   const Status attached = connection->execute(fmt::format(
       "ATTACH {} AS {} (ROW_GROUP_SIZE {}, BLOCK_SIZE {})", duck::quote_literal(path), kCatalog,
       kRowGroupRows, kBlockBytes));
@@ -61,6 +62,20 @@ Result<std::unique_ptr<EngineDatabase>> EngineDatabase::open(const DatabaseOptio
   TRY(connection->execute("SET GLOBAL enable_external_access = false"));
   TRY(connection->execute("SET GLOBAL lock_configuration = true"));
   return opened;
+}
+
+EngineDatabase::~EngineDatabase() {
+  if (database_ == nullptr || wal_bytes() == 0) return;
+  const auto connection = database_->connect();
+  if (!connection.ok()) return;
+  const Status ignored = checkpoint(**connection);  // what is left is replayed
+  (void)ignored;
+}
+
+Status EngineDatabase::check(duck::Connection& connection) {
+  TRY_ASSIGN(const duck::Rows rows,
+             connection.query(fmt::format("SELECT 1 FROM {}.pgweir_internal.version", kCatalog)));
+  return {};
 }
 
 Result<std::unique_ptr<duck::Connection>> EngineDatabase::connect() {

@@ -24,12 +24,17 @@ class EngineDatabase {
  public:
   // Creates the directory and the file when they are missing.
   static Result<std::unique_ptr<EngineDatabase>> open(const DatabaseOptions& options);
+  // Checkpoints, so that the next open has nothing to replay. DuckDB itself would write into the
+  // file when the last connection ends, be it long after another EngineDatabase was opened on it.
+  ~EngineDatabase();
 
   // A connection on which names without a schema are views, or tables of the schema public.
   Result<std::unique_ptr<duck::Connection>> connect();
 
   // Size of DuckDB's own write-ahead log: what the next open would replay.
   std::uint64_t wal_bytes() const;
+  // kBroken once DuckDB has given the database up.
+  Status check(duck::Connection& connection);
   // Moves the write-ahead log's content into the file. Not inside a transaction.
   Status checkpoint(duck::Connection& connection);
 

@@ -34,7 +34,8 @@ class DuckEngine : public Engine {
       : options_(std::move(options)),
         store_options_(options_.store.value_or(store_options_for(options_.memory_bytes))),
         wanted_(std::move(wanted)),
-        logger_(logger) {}
+        logger_(logger),
+        readers_(options_.readers_max) {}
 
   Status start();
   void set_maintainer(ViewMaintainer* maintainer) override { maintainer_ = maintainer; }
@@ -50,9 +51,11 @@ class DuckEngine : public Engine {
   EnginePosition position() const override;
   std::vector<Mirror> mirrors() const override;
   Result<std::unique_ptr<Reader>> reader(Milliseconds timeout) override {
-    return readers_->lend(timeout);
+    return readers_.lend(timeout);
   }
-  void interrupt_readers() override { readers_->interrupt_all(); }
+  void interrupt_readers() override { readers_.interrupt_all(); }
+  bool needs_recovery() const override { return readers_.found_broken(); }
+  Status recover() override;
 
  private:
   Status commit(const std::function<Status()>& body);
@@ -61,6 +64,8 @@ class DuckEngine : public Engine {
   Status end_transaction();
   Status roll_back();
   Status fail(const Error& failure);
+  Error explain(const Error& failure);
+  void close();
   Status load_tables();
   Status attach_mirror(KnownTable& known);
   Status show_mirror(const KnownTable& known);
@@ -100,7 +105,7 @@ class DuckEngine : public Engine {
   ViewMaintainer* maintainer_ = nullptr;
 
   std::unique_ptr<EngineDatabase> database_;
-  std::unique_ptr<ReaderPool> readers_;
+  ReaderPool readers_;
   std::unique_ptr<duck::Connection> connection_;
   std::unique_ptr<Meta> meta_;
   std::unique_ptr<Activity> activity_;
@@ -110,6 +115,7 @@ class DuckEngine : public Engine {
   bool in_transaction_ = false;
   bool tables_changed_ = false;   // in the open transaction
   std::optional<Misfit> misfit_;  // why apply_parts() failed
+  bool reopen_due_ = false;       // the last failure asks for it
 
   mutable Mutex mutex_;
   EnginePosition committed_ GUARDED_BY(mutex_);

@@ -21,7 +21,7 @@ Status DuckEngine::start() {
                                               .memory_bytes = options_.memory_bytes,
                                               .threads = options_.threads}));
   TRY_ASSIGN(connection_, database_->connect());
-  TRY_ASSIGN(readers_, ReaderPool::open(*database_, options_.readers_max));
+  TRY(readers_.open(*database_));
   TRY_ASSIGN(meta_, Meta::open(*connection_));
   TRY_ASSIGN(activity_, Activity::open(*connection_));
   TRY_ASSIGN(state_, meta_->read_state());
@@ -45,6 +45,37 @@ Status DuckEngine::bind_log(const std::string& log_identity) {
     state_.position.log_identity = log_identity;
     return {};
   });
+}
+
+// What stands on the connection first, then the database itself.
+void DuckEngine::close() {
+  readers_.close(options_.readers_patience);
+  tables_.clear();
+  {
+    MutexLock lock(mutex_);
+    for (Mirror& mirror : mirrors_) mirror.store.reset();
+  }
+  activity_.reset();
+  meta_.reset();
+  connection_.reset();
+  database_.reset();
+}
+
+Status DuckEngine::recover() {
+  const bool looks_well = database_ != nullptr && !reopen_due_ && !readers_.found_broken();
+  if (looks_well && database_->check(*connection_).ok()) return {};
+  logger_.warning("engine: the database is opened anew");
+  if (database_ != nullptr && in_transaction_) {
+    const Status ignored = roll_back();  // fails on a database that DuckDB has given up
+    (void)ignored;
+  }
+  if (maintainer_ != nullptr) maintainer_->database_closes();
+  close();
+  in_transaction_ = tables_changed_ = false;
+  TRY(start());
+  if (maintainer_ != nullptr) TRY(maintainer_->database_opened(*this));
+  reopen_due_ = false;
+  return {};
 }
 
 // --- Transactions -----------------------------------------------------------------------------
@@ -91,8 +122,20 @@ Status DuckEngine::roll_back() {
 }
 
 Status DuckEngine::fail(const Error& failure) {
-  TRY(roll_back());
-  return failure;
+  const Status undone = roll_back();
+  return explain(undone.ok() ? failure : undone.error());
+}
+
+// What a failure of DuckDB means to people, and to recover().
+Error DuckEngine::explain(const Error& failure) {
+  if (failure.code != Code::kUnavailable && failure.code != Code::kBroken) return failure;
+  reopen_due_ = true;
+  if (failure.code == Code::kBroken) {
+    return error(Code::kBroken, "the engine's database has to be opened anew", failure.text(),
+                 "It goes on by itself; if not, raise engine.memory, or make room on the disk");
+  }
+  return error(Code::kUnavailable, "the engine has run out of memory", failure.text(),
+               fmt::format("Raise engine.memory, which is {}", format_size(options_.memory_bytes)));
 }
 
 // `body` and the state in one transaction, which must not be open yet.
@@ -134,11 +177,12 @@ Status DuckEngine::apply(const model::Batch& batch) {
                     model::to_string(batch.from)));
   }
   const bool is_first_part = !in_transaction_;
-  bool alone = false;
+  std::optional<ReaderPause> alone;
   Status status = apply_parts(batch);
   while (!status.ok()) {
     const std::optional<Misfit> misfit = std::exchange(misfit_, std::nullopt);
-    TRY(roll_back());
+    const Status undone = roll_back();
+    if (!undone.ok()) return explain(undone.error());
     if (misfit) {
       TRY(stop_misfit(*misfit));
       if (!is_first_part) {
@@ -148,10 +192,9 @@ Status DuckEngine::apply(const model::Batch& batch) {
     } else if (status.error().code == Code::kUnavailable && is_first_part && !alone) {
       // Queries from outside share the memory: they give way.
       logger_.warning("engine: out of memory, queries are stopped: {}", status.error().message);
-      readers_->interrupt_all();
-      alone = true;
+      alone.emplace(readers_, options_.readers_patience);
     } else {
-      return status;
+      return explain(status.error());
     }
     status = apply_parts(batch);
   }

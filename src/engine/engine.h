@@ -37,6 +37,9 @@ struct EngineOptions {
   // most about this much replay at the next start.
   std::uint64_t checkpoint_bytes = 64 * kMiB;
   int readers_max = 4;  // queries from outside at a time
+  // How long recover() waits for readers that were interrupted. One that takes longer keeps the old
+  // database's memory until it ends.
+  Milliseconds readers_patience{5'000};
   // Without it, what a store may leave pending goes by memory_bytes.
   std::optional<StoreOptions> store;
 };
@@ -63,6 +66,8 @@ struct Delta {
   std::uint64_t rows = 0;
 };
 
+class Engine;
+
 // What views/ implements. Called on the write connection, inside the batch's transaction.
 class ViewMaintainer {
  public:
@@ -86,6 +91,13 @@ class ViewMaintainer {
   }
   // Everything since the last commit was rolled back, whatever the reason. No transaction is open.
   virtual void rolled_back() {}
+  // The database is closed and opened anew: what stands on the write connection must be given back,
+  // then made on the new one, where all is as the last commit left it. No transaction is open.
+  virtual void database_closes() {}
+  virtual Status database_opened(Engine& engine) {
+    (void)engine;
+    return {};
+  }
 };
 
 struct EnginePosition {
@@ -118,6 +130,7 @@ class Engine {
 
   // Before the first apply(). `maintainer` must outlive the engine.
   virtual void set_maintainer(ViewMaintainer* maintainer) = 0;
+  // Another one after recover().
   virtual duck::Connection& write_connection() = 0;
   // For the stores of view states.
   virtual const StoreOptions& store_options() const = 0;
@@ -139,6 +152,8 @@ class Engine {
   // everything since the last commit is rolled back: apply again from position().
   // A value that a mirror cannot hold stops that table alone, as stop_table() does, in front of the
   // transaction that brought it. When earlier parts of that transaction are lost so: kUnavailable.
+  // kUnavailable, too, when memory runs out also once readers have given way; kBroken: see
+  // recover().
   // Requires batch.from <= the position <= batch's first record: marks and the beginning of a
   // snapshot move the position, but are no records.
   virtual Status apply(const model::Batch& batch) = 0;
@@ -149,6 +164,15 @@ class Engine {
   virtual Status end_snapshot(const model::Position& position, model::Lsn end_lsn) = 0;
   // Nothing changed up to here.
   virtual Status advance(const model::Position& position, model::Lsn end_lsn) = 0;
+
+  // Before the next call after one that failed: opens the database anew where DuckDB has given it
+  // up (kBroken), or memory has run out, which frees what DuckDB still holds. Readers are
+  // interrupted and waited for. Everything is as the last commit left it. Fails as open() does:
+  // call it again.
+  virtual Status recover() = 0;
+  // Whether recover() is due though no call has failed: a reader met a database given up. Any
+  // thread.
+  virtual bool needs_recovery() const = 0;
 
   // The last committed position; any thread.
   virtual EnginePosition position() const = 0;

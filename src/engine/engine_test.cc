@@ -4,9 +4,12 @@
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <random>
 #include <thread>
 
 #include "engine/batch_builder.h"
+#include "harness/file_size_limit.h"
 #include "harness/scratch.h"
 
 namespace pgweir::engine {
@@ -33,10 +36,11 @@ class EngineTest : public testing::Test {
  protected:
   void SetUp() override { open(); }
 
-  void open() {
+  void open(EngineOptions options = {.memory_bytes = 256 * kMiB}) {
     engine_.reset();
+    options.directory = scratch_.path();
     auto engine = Engine::open(
-        {.directory = scratch_.path(), .memory_bytes = 256 * kMiB},
+        options,
         [](const model::Table& table) {
           std::vector<std::uint32_t> all(table.columns.size());
           for (std::uint32_t i = 0; i < all.size(); ++i) all[i] = i;
@@ -449,6 +453,145 @@ TEST_F(EngineTest, ANewerDatabaseIsRefused) {
   ASSERT_FALSE(opened.ok());
   EXPECT_EQ(opened.error().code, Code::kCorruption);
   EXPECT_EQ(opened.error().detail, "format 99; this program reads 2");
+}
+
+// --- Memory and disk that run out ---------------------------------------------------------------
+
+// Texts that cannot be compressed.
+static std::string noise(std::size_t bytes, unsigned seed) {
+  std::mt19937 random(seed);
+  std::string out(bytes, 'a');
+  for (char& c : out) c = static_cast<char>('a' + random() % 26);
+  return out;
+}
+
+TEST_F(EngineTest, ABatchThatNeedsTooMuchMemoryChangesNothing) {
+  open({.memory_bytes = 32 * kMiB});
+  begin(10);
+  builder_->insert(accounts_, {"1", "a"});
+  EXPECT_EQ(apply(), "");
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    begin(20);
+    for (int i = 2; i < 10; ++i)
+      builder_->insert(accounts_, {std::to_string(i), noise(8 * kMiB, 1)});
+    builder_->end();
+    const Status failed = engine_->apply(builder_->batch());
+    ASSERT_FALSE(failed.ok());
+    EXPECT_EQ(failed.error().code, Code::kUnavailable);
+    EXPECT_EQ(failed.error().message, "the engine has run out of memory");
+    EXPECT_NE(failed.error().detail.find("/24.0 MiB used)"), std::string::npos)
+        << failed.error().detail;
+    EXPECT_EQ(failed.error().detail.find("Possible solutions"), std::string::npos);
+    EXPECT_EQ(failed.error().hint, "Raise engine.memory, which is 32.0 MiB");
+    EXPECT_EQ(engine_->position().position, next_);
+    const Status recovered = engine_->recover();
+    ASSERT_TRUE(recovered.ok()) << recovered.error().text();
+    EXPECT_EQ(rows("SELECT * FROM accounts"), "1|a");
+  }
+  open({.memory_bytes = 512 * kMiB});
+  EXPECT_EQ(apply(), "");
+  EXPECT_EQ(rows("SELECT count(*), sum(length(name)) FROM accounts"), "9|67108865");
+}
+
+// The query ends only because the engine stops it.
+TEST_F(EngineTest, QueriesGiveWayWhenMemoryRunsOut) {
+  open({.memory_bytes = 160 * kMiB});
+  begin(10);
+  builder_->insert(accounts_, {"1", "a"});
+  EXPECT_EQ(apply(), "");
+  std::optional<Error> ended;
+  std::jthread query([&] {
+    auto reader = engine_->reader(Milliseconds{1000}).value();
+    const Status status = reader->connection().execute(
+        "SELECT count(*) FROM range(1000000000000) AS r JOIN range(1000000) AS held "
+        "ON r.range % 1000000 = held.range WHERE held.range + r.range = -1");
+    if (!status.ok()) ended = status.error();
+  });
+  // Until it holds what it needs.
+  long long before = -1, now = 0;
+  for (int i = 0; i < 600 && (now < 20'000'000 || now != before); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    before =
+        std::exchange(now, std::stoll(rows("SELECT sum(memory_usage_bytes) FROM duckdb_memory()")));
+  }
+  begin(20);
+  for (int i = 2; i < 8; ++i) builder_->insert(accounts_, {std::to_string(i), noise(8 * kMiB, 1)});
+  EXPECT_EQ(apply(), "");
+  const std::optional<Error> gave_way = ended;  // the engine has waited for it
+  engine_->interrupt_readers();
+  query.join();
+  ASSERT_TRUE(gave_way);
+  EXPECT_EQ(gave_way->code, Code::kCancelled) << gave_way->text();
+  EXPECT_EQ(rows("SELECT count(*), sum(length(name)) FROM accounts"), "7|50331649");
+}
+
+TEST_F(EngineTest, CheckpointsGoOnBesideAReader) {
+  open({.memory_bytes = 128 * kMiB, .checkpoint_bytes = 256 * kKiB});
+  begin(10);
+  builder_->insert(accounts_, {"1", "a"});
+  EXPECT_EQ(apply(), "");
+  const auto reader = engine_->reader(Milliseconds{1000}).value();
+  for (std::uint64_t lsn = 20; lsn < 400; lsn += 20) {
+    begin(lsn);
+    builder_->remove(accounts_, {"1", std::nullopt});
+    builder_->insert(accounts_, {"1", noise(100'000, 1)});
+    EXPECT_EQ(apply(), "");
+  }
+  EXPECT_LT(std::filesystem::file_size(scratch_.file("engine.duckdb.wal")), 600 * kKiB);
+  EXPECT_EQ(reader->connection().query_texts("SELECT name FROM accounts")->rows[0][0], "a");
+  EXPECT_EQ(rows("SELECT id, length(name) FROM accounts"), "1|100000");
+}
+
+// A checkpoint that cannot be written makes DuckDB give the database up: the rest of the process
+// must not be needed to go on. A reader that stays away keeps nothing from it.
+TEST_F(EngineTest, ADatabaseThatDuckDbGaveUpIsOpenedAnew) {
+  open({.memory_bytes = 128 * kMiB,
+        .checkpoint_bytes = 512 * kKiB,
+        .readers_patience = Milliseconds{50}});
+  int next_id = 0;
+  const auto insert = [&](std::uint64_t lsn) {
+    begin(lsn);
+    for (int i = 0; i < 300; ++i, ++next_id)
+      builder_->insert(accounts_, {std::to_string(next_id), noise(1000, lsn)});
+    builder_->end();
+    const Status status = engine_->apply(builder_->batch());
+    if (status.ok()) next_ = builder_->batch().to;
+    if (!status.ok()) next_id -= 300;
+    return status;
+  };
+  std::uint64_t lsn = 10;
+  ASSERT_TRUE(insert(lsn).ok());
+  for (int round = 0; round < 2; ++round) {
+    Status status;
+    std::unique_ptr<Reader> away = engine_->reader(Milliseconds{1000}).value();
+    {
+      // The write-ahead log fits, the database file does not.
+      const harness::FileSizeLimit full(2 * kMiB +
+                                        std::filesystem::file_size(scratch_.file("engine.duckdb")));
+      for (int i = 0; status.ok() && i < 200; ++i) status = insert(lsn += 10);
+    }
+    ASSERT_FALSE(status.ok());
+    EXPECT_EQ(status.error().code, Code::kBroken) << status.error().text();
+    EXPECT_NE(status.error().detail.find("has been invalidated"), std::string::npos);
+    EXPECT_FALSE(away->connection().query_int("SELECT count(*) FROM accounts").ok());
+    EXPECT_FALSE(engine_->needs_recovery());
+    EXPECT_EQ(engine_->reader(Milliseconds{10}).error().code, Code::kUnavailable);
+    EXPECT_TRUE(engine_->needs_recovery());
+    EXPECT_EQ(engine_->position().position, next_);
+    const Status recovered = engine_->recover();
+    ASSERT_TRUE(recovered.ok()) << recovered.error().text();
+    EXPECT_FALSE(engine_->needs_recovery());
+    EXPECT_EQ(engine_->position().position, next_);
+    const auto content = [&] { return rows("SELECT count(*), count(DISTINCT id) FROM accounts"); };
+    EXPECT_EQ(content(), fmt::format("{0}|{0}", next_id));
+    ASSERT_TRUE(insert(lsn += 10).ok());
+    away.reset();
+    EXPECT_EQ(content(), fmt::format("{0}|{0}", next_id));
+    EXPECT_EQ(rows("SELECT sum(changes) FROM pgweir.activity"), std::to_string(next_id));
+  }
+  open();
+  EXPECT_EQ(rows("SELECT count(*), count(DISTINCT id) FROM accounts"),
+            fmt::format("{0}|{0}", next_id));
 }
 
 // A query that needs all memory ends, one way or the other; batches go on meanwhile.

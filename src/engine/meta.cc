@@ -79,10 +79,12 @@ Result<std::unique_ptr<Meta>> Meta::open(duck::Connection& connection) {
                  "Run that version, or remove the folder engine to build it anew from the log");
   }
   auto meta = std::unique_ptr<Meta>(new Meta(connection));
+  // Not an UPDATE: while a reader is open that began before one, DuckDB refuses every checkpoint.
+  TRY_ASSIGN(meta->clear_state_, connection.prepare("DELETE FROM pgweir_internal.state"));
   TRY_ASSIGN(meta->write_state_,
-             connection.prepare("UPDATE pgweir_internal.state SET epoch = $1, lsn = $2, "
-                                "sequence = $3, end_lsn = $4, commit_time = $5, "
-                                "snapshot_complete = ($6 <> 0), phase = $7, log_identity = $8"));
+             connection.prepare("INSERT INTO pgweir_internal.state (epoch, lsn, sequence, end_lsn, "
+                                "commit_time, snapshot_complete, phase, log_identity) "
+                                "VALUES ($1, $2, $3, $4, $5, $6 <> 0, $7, $8)"));
   return meta;
 }
 
@@ -126,6 +128,7 @@ Status Meta::write_state(const State& state) {
       position.snapshot_complete ? 1 : 0,
       static_cast<std::int64_t>(state.phase),
   };
+  TRY(clear_state_->execute());
   std::size_t parameter = 0;
   for (const std::int64_t number : numbers) TRY(write_state_->bind(++parameter, number));
   TRY(write_state_->bind(++parameter, position.log_identity));

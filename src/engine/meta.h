@@ -46,6 +46,7 @@ class Meta {
   explicit Meta(duck::Connection& connection) : connection_(connection) {}
 
   duck::Connection& connection_;
+  std::unique_ptr<duck::Statement> clear_state_;
   std::unique_ptr<duck::Statement> write_state_;
 };
 

@@ -1,96 +1,153 @@
 #include "engine/readers.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "engine/meta.h"
 
 namespace pgweir::engine {
+namespace {
+
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+// A reader may begin its next query behind an interrupt: it is told again so often.
+constexpr Milliseconds kInterruptAgain{20};
+
+Microseconds left_until(SteadyTime deadline) {
+  return std::chrono::duration_cast<Microseconds>(deadline - std::chrono::steady_clock::now());
+}
+
+Error not_now() {
+  return error(Code::kUnavailable,
+               "queries wait for the engine, which needs its memory or opens its database anew", "",
+               "Try again in a moment");
+}
+
+}  // namespace
 
 class PooledReader : public Reader {
  public:
-  PooledReader(ReaderPool& pool, ReaderPool::Place& place)
-      : pool_(pool), place_(place), connection_(*place.connection) {}
+  PooledReader(ReaderPool& pool, ReaderPool::PlacePtr place)
+      : pool_(pool), place_(std::move(place)) {}
   ~PooledReader() override {
     // Fails only when a query's error has ended the transaction already.
-    const Status ignored = connection_.execute("ROLLBACK");
+    const Status ignored = connection().execute("ROLLBACK");
     (void)ignored;
     pool_.give_back(place_);
   }
 
   // The transaction's view of the data is fixed here: everything read later is of this position.
   Status begin() {
-    TRY(connection_.execute("BEGIN TRANSACTION READ ONLY"));
-    if (place_.read_state == nullptr) {
-      TRY_ASSIGN(place_.read_state, prepare_read_state(connection_));
+    TRY(connection().execute("BEGIN TRANSACTION READ ONLY"));
+    if (place_->read_state == nullptr) {
+      TRY_ASSIGN(place_->read_state, prepare_read_state(connection()));
     }
-    TRY_ASSIGN(const State state, read_state(*place_.read_state));
+    TRY_ASSIGN(const State state, read_state(*place_->read_state));
     position_ = state.position;
     return {};
   }
 
   const EnginePosition& position() const override { return position_; }
-  duck::Connection& connection() override { return connection_; }
+  duck::Connection& connection() override { return *place_->connection; }
 
  private:
   ReaderPool& pool_;
-  ReaderPool::Place& place_;
-  duck::Connection& connection_;
+  const ReaderPool::PlacePtr place_;
   EnginePosition position_;
 };
 
-Result<std::unique_ptr<ReaderPool>> ReaderPool::open(EngineDatabase& database, int readers_max) {
-  auto pool = std::unique_ptr<ReaderPool>(new ReaderPool);
-  MutexLock lock(pool->mutex_);
-  for (int i = 0; i < readers_max; ++i) {
-    TRY_ASSIGN(auto connection, database.connect());
-    pool->places_.push_back({.connection = std::move(connection)});
-  }
-  return pool;
-}
-
 ReaderPool::~ReaderPool() {
   MutexLock lock(mutex_);
-  for (const Place& place : places_) PGWEIR_ASSERT(place.is_free, "a reader outlives the engine");
+  PGWEIR_ASSERT(lent_ == 0, "a reader outlives the engine");
+}
+
+Status ReaderPool::open(EngineDatabase& database) {
+  std::vector<PlacePtr> places;
+  for (int i = 0; i < readers_max_; ++i) {
+    TRY_ASSIGN(auto connection, database.connect());
+    places.push_back(std::make_shared<Place>(Place{.connection = std::move(connection)}));
+  }
+  found_broken_ = false;
+  {
+    MutexLock lock(mutex_);
+    places_ = std::move(places);
+  }
+  resume();
+  return {};
+}
+
+void ReaderPool::pause(Milliseconds patience) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  MutexLock lock(mutex_);
+  lends_ = false;
+  while (!all_back() && left_until(deadline).count() > 0) {
+    interrupt_lent();
+    changed_.wait_for(mutex_, std::min<Microseconds>(kInterruptAgain, left_until(deadline)));
+  }
+}
+
+void ReaderPool::resume() {
+  MutexLock lock(mutex_);
+  lends_ = true;
+  changed_.notify_all();
+}
+
+void ReaderPool::close(Milliseconds patience) {
+  pause(patience);
+  MutexLock lock(mutex_);
+  places_.clear();
+}
+
+Result<ReaderPool::PlacePtr> ReaderPool::take_place(Milliseconds timeout) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  MutexLock lock(mutex_);
+  while (true) {
+    for (const PlacePtr& place : places_) {
+      if (!lends_ || !place->is_free) continue;
+      place->is_free = false;
+      ++lent_;
+      return place;
+    }
+    const Microseconds left = left_until(deadline);
+    if (left.count() <= 0) break;
+    changed_.wait_for(mutex_, left);
+  }
+  if (!lends_) return not_now();
+  return error(Code::kTimeout, "too many queries are running",
+               std::to_string(readers_max_) + " at a time are allowed", "Try again in a moment");
 }
 
 Result<std::unique_ptr<Reader>> ReaderPool::lend(Milliseconds timeout) {
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
-  Place* free = nullptr;
-  {
-    MutexLock lock(mutex_);
-    while (free == nullptr) {
-      for (Place& place : places_) {
-        if (!place.is_free) continue;
-        place.is_free = false;
-        free = &place;
-        break;
-      }
-      if (free != nullptr) break;
-      const auto left = std::chrono::duration_cast<std::chrono::microseconds>(
-          deadline - std::chrono::steady_clock::now());
-      if (left.count() <= 0)
-        return error(Code::kTimeout, "too many queries are running",
-                     std::to_string(places_.size()) + " at a time are allowed",
-                     "Try again in a moment");
-      changed_.wait_for(mutex_, left);
-    }
-  }
-  auto reader = std::make_unique<PooledReader>(*this, *free);
-  TRY(reader->begin());
-  return std::unique_ptr<Reader>(std::move(reader));
+  TRY_ASSIGN(PlacePtr place, take_place(timeout));
+  auto reader = std::make_unique<PooledReader>(*this, std::move(place));
+  const Status begun = reader->begin();
+  if (begun.ok()) return std::unique_ptr<Reader>(std::move(reader));
+  if (begun.error().code != Code::kBroken) return begun.error();
+  found_broken_ = true;
+  return not_now();
 }
 
-void ReaderPool::give_back(Place& place) {
+void ReaderPool::give_back(const PlacePtr& place) {
   MutexLock lock(mutex_);
-  place.is_free = true;
-  changed_.notify_one();
+  place->is_free = true;
+  --lent_;
+  changed_.notify_all();
+}
+
+bool ReaderPool::all_back() const {
+  return std::all_of(places_.begin(), places_.end(),
+                     [](const PlacePtr& place) { return place->is_free; });
+}
+
+void ReaderPool::interrupt_lent() {
+  for (const PlacePtr& place : places_) {
+    if (!place->is_free) place->connection->interrupt();
+  }
 }
 
 void ReaderPool::interrupt_all() {
   MutexLock lock(mutex_);
-  for (const Place& place : places_) {
-    if (!place.is_free) place.connection->interrupt();
-  }
+  interrupt_lent();
 }
 
 }  // namespace pgweir::engine

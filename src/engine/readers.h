@@ -1,9 +1,10 @@
 // The readers' connections: a few, made at open, lent out one at a time.
 //
-// Life:    outlives every Reader that it lent. close() waits for them.
-// Threads: any.
+// Life:    open() and close() in turn, as the database is; outlives every Reader that it lent.
+// Threads: any; open() and close() the engine's.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -17,14 +18,27 @@ namespace pgweir::engine {
 
 class ReaderPool {
  public:
-  static Result<std::unique_ptr<ReaderPool>> open(EngineDatabase& database, int readers_max);
+  explicit ReaderPool(int readers_max) : readers_max_(readers_max) {}
   ~ReaderPool();
 
-  // A reader in a read-only transaction that has begun. kTimeout when no place came free.
+  Status open(EngineDatabase& database);
+
+  // Lends nothing more until resume(), stops the queries that run, and waits for their readers.
+  void pause(Milliseconds patience);
+  void resume();
+  // As pause(), until the next open(). A reader that is not back in time keeps its connection, and
+  // what is behind it, for itself until it ends.
+  void close(Milliseconds patience);
+
+  // A reader in a read-only transaction that has begun. kTimeout when no place came free,
+  // kUnavailable while nothing is lent.
   Result<std::unique_ptr<Reader>> lend(Milliseconds timeout);
 
   // Stops the query that each lent connection runs.
   void interrupt_all();
+
+  // Whether a reader found that DuckDB has given the database up, since open().
+  bool found_broken() const { return found_broken_; }
 
  private:
   friend class PooledReader;
@@ -33,13 +47,32 @@ class ReaderPool {
     std::unique_ptr<duck::Statement> read_state;  // prepared at the first use
     bool is_free = true;
   };
+  using PlacePtr = std::shared_ptr<Place>;
 
-  ReaderPool() = default;
-  void give_back(Place& place);
+  Result<PlacePtr> take_place(Milliseconds timeout);
+  void give_back(const PlacePtr& place);
+  void interrupt_lent() REQUIRES(mutex_);
+  bool all_back() const REQUIRES(mutex_);
 
+  const int readers_max_;
+  std::atomic<bool> found_broken_{false};
   Mutex mutex_;
   Condition changed_;
-  std::vector<Place> places_ GUARDED_BY(mutex_);
+  bool lends_ GUARDED_BY(mutex_) = false;
+  int lent_ GUARDED_BY(mutex_) = 0;  // also those of a pool that was closed since
+  std::vector<PlacePtr> places_ GUARDED_BY(mutex_);
+};
+
+// pause() and resume() as a scope.
+class ReaderPause {
+ public:
+  ReaderPause(ReaderPool& pool, Milliseconds patience) : pool_(pool) { pool_.pause(patience); }
+  ~ReaderPause() { pool_.resume(); }
+  ReaderPause(const ReaderPause&) = delete;
+  ReaderPause& operator=(const ReaderPause&) = delete;
+
+ private:
+  ReaderPool& pool_;
 };
 
 }  // namespace pgweir::engine

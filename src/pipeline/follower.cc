@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 namespace pgweir::pipeline {
 
 Follower::Follower(log::Log& log, std::unique_ptr<FollowerTarget> target, const io::Clock& clock,
@@ -43,7 +45,7 @@ void Follower::set_state(FollowerState state, std::optional<Error> failure) {
 void Follower::run() {
   while (!stopping_) {
     const Status status = follow();
-    if (status.ok() || !handle(status.error())) break;
+    if (!status.ok() && !handle(status.error())) break;
   }
   if (status().state == FollowerState::kFailed || status().state == FollowerState::kLost) return;
   if (const Status finished = target_->finish(); !finished.ok())
@@ -51,29 +53,78 @@ void Follower::run() {
   set_state(FollowerState::kStopped);
 }
 
-bool Follower::handle(const Error& failure) {
-  if (failure.code == Code::kCancelled || stopping_) return false;
-  const bool passes = failure.code == Code::kNoSpace || failure.code == Code::kUnavailable;
-  if (!passes) {
-    const bool lost = failure.code == Code::kNotFound;
-    set_state(lost ? FollowerState::kLost : FollowerState::kFailed, failure);
-    logger_.error("{} has stopped: {}", target_->name(), failure.text());
-    return false;
+// --- Failures ----------------------------------------------------------------------------------
+
+bool Follower::handle(Error failure) {
+  while (true) {
+    if (failure.code == Code::kCancelled || stopping_) return false;
+    const Milliseconds wait = count_failure();
+    last_failure_ = in_context(failure);
+    if (!passes(failure)) {
+      const bool lost = failure.code == Code::kNotFound;
+      set_state(lost ? FollowerState::kLost : FollowerState::kFailed, last_failure_);
+      logger_.error("{} has stopped: {}", target_->name(), last_failure_->text());
+      return false;
+    }
+    logger_.warning("{} waits: {}", target_->name(), last_failure_->text());
+    set_state(FollowerState::kCatchingUp, last_failure_);
+    const auto woken = io::wait_socket(-1, io::Interest::kNothing, wait, &stop_waker_);
+    if (woken.ok() && woken->woken) return false;
+    const Status recovered = target_->recover();
+    if (recovered.ok()) return true;
+    failure = recovered.error();
   }
-  logger_.warning("{} waits: {}", target_->name(), failure.text());
-  set_state(FollowerState::kCatchingUp, failure);
-  const auto woken =
-      io::wait_socket(-1, io::Interest::kNothing, options_.retry_interval, &stop_waker_);
-  if (woken.ok() && woken->woken) return false;
-  if (const Status status = target_->recover(); !status.ok()) {
-    set_state(FollowerState::kFailed, status.error());
-    return false;
+}
+
+bool Follower::passes(const Error& failure) const {
+  if (failure.code == Code::kBroken) return failures_ < options_.broken_in_a_row_max;
+  return failure.code == Code::kNoSpace || failure.code == Code::kUnavailable;
+}
+
+// How long to wait now.
+Milliseconds Follower::count_failure() {
+  const model::Position position = target_->position();
+  if (position != failed_at_) failures_ = 0;
+  failed_at_ = position;
+  Milliseconds wait = options_.retry_interval;
+  for (int i = 0; i < failures_ && wait < options_.retry_interval_max; ++i) wait *= 2;
+  ++failures_;
+  return std::min(wait, options_.retry_interval_max);
+}
+
+Error Follower::in_context(Error failure) const {
+  if (failures_ < 2) return failure;
+  failure.detail += fmt::format("{}{} times in a row at {}", failure.detail.empty() ? "" : "; ",
+                                failures_, model::to_string(failed_at_));
+  return failure;
+}
+
+// What was too much at once may come in parts.
+BatchReaderOptions Follower::reader_options() const {
+  BatchReaderOptions options = options_.reader;
+  for (int i = 0; i < failures_ && options.batch_rows_max > options_.retry_batch_rows_min; ++i) {
+    options.batch_rows_max = std::max(options.batch_rows_max / 2, options_.retry_batch_rows_min);
+    options.batch_bytes_max /= 2;
   }
+  return options;
+}
+
+// The position has moved; or nothing came, and the target holds nothing back.
+bool Follower::got_over_failure(LogEvent::Kind last) {
+  if (failures_ == 0) return false;
+  const FollowerStatus now = status();
+  const bool all_taken = last == LogEvent::Kind::kNothing && now.taken == now.position;
+  if (now.position == failed_at_ && !all_taken) return false;
+  failures_ = 0;
+  last_failure_.reset();
   return true;
 }
 
+// --- Following ---------------------------------------------------------------------------------
+
+// Until the stop, an error, or the end of what had failed: then anew, in batches of full size.
 Status Follower::follow() {
-  TRY_ASSIGN(const auto reader, BatchReader::open(log_, target_->position(), options_.reader));
+  TRY_ASSIGN(const auto reader, BatchReader::open(log_, target_->position(), reader_options()));
   {
     MutexLock lock(mutex_);
     status_.taken = target_->position();
@@ -82,13 +133,15 @@ Status Follower::follow() {
   while (!stopping_) {
     TRY_ASSIGN(const LogEvent event, reader->next(options_.idle_interval));
     if (event.kind == LogEvent::Kind::kNothing) {
-      if (!stopping_) set_state(FollowerState::kFollowing);
+      if (got_over_failure(event.kind)) return {};
+      if (!stopping_) set_state(FollowerState::kFollowing, last_failure_);
     } else {
       TRY(take(event));
+      if (got_over_failure(event.kind)) return {};
       // A batch that is full left more behind it.
       const bool full =
           event.batch && event.batch->changes.size() >= options_.reader.batch_rows_max;
-      set_state(full ? FollowerState::kCatchingUp : FollowerState::kFollowing);
+      set_state(full ? FollowerState::kCatchingUp : FollowerState::kFollowing, last_failure_);
     }
     if (clock_.steady() - last_idle >= options_.idle_interval) {
       TRY(target_->idle());

@@ -23,8 +23,9 @@
 
 namespace pgweir::pipeline {
 
-// What a follower feeds. Errors: kNoSpace and kUnavailable are waited out (from position(), anew);
-// kCancelled ends quietly; anything else stops this follower alone.
+// What a follower feeds. Errors: kNoSpace, kUnavailable and kBroken are waited out (from
+// position(), anew; kBroken not for ever); kCancelled ends quietly; anything else stops this
+// follower alone.
 class FollowerTarget {
  public:
   virtual ~FollowerTarget() = default;
@@ -37,7 +38,8 @@ class FollowerTarget {
   virtual Status idle() { return {}; }
   // At a clean stop.
   virtual Status finish() { return {}; }
-  // After an error, before the next take(): back to position().
+  // After an error that is waited out, before the next take(): back to position(). May fail in the
+  // same ways, and is then called again.
   virtual Status recover() { return {}; }
 };
 
@@ -55,8 +57,13 @@ struct FollowerStatus {
 
 struct FollowerOptions {
   BatchReaderOptions reader;
-  Milliseconds idle_interval{50};    // how often the target's idle() is called when it is quiet
-  Milliseconds retry_interval{500};  // after kNoSpace or kUnavailable
+  Milliseconds idle_interval{50};  // how often the target's idle() is called when it is quiet
+  // After an error that is waited out. It doubles with every further failure at one position, and
+  // each time the batches are half as large.
+  Milliseconds retry_interval{500};
+  Milliseconds retry_interval_max{30'000};
+  std::size_t retry_batch_rows_min = 500;
+  int broken_in_a_row_max = 8;  // kBroken so often at one position stops the follower
 };
 
 class Follower {
@@ -74,7 +81,12 @@ class Follower {
   void run();
   Status follow();
   Status take(const LogEvent& event);
-  bool handle(const Error& failure);  // true: try again
+  bool handle(Error failure);  // true: try again
+  bool passes(const Error& failure) const;
+  Milliseconds count_failure();
+  Error in_context(Error failure) const;
+  BatchReaderOptions reader_options() const;
+  bool got_over_failure(LogEvent::Kind last);
   void set_state(FollowerState state, std::optional<Error> failure = {}) EXCLUDES(mutex_);
 
   log::Log& log_;
@@ -85,6 +97,11 @@ class Follower {
   std::atomic<bool> stopping_{false};
   io::Waker stop_waker_;
   std::thread thread_;
+
+  // Of the thread. Failures in a row that left the target at one position, and the last of them.
+  int failures_ = 0;
+  model::Position failed_at_;
+  std::optional<Error> last_failure_;
 
   mutable Mutex mutex_;
   FollowerStatus status_ GUARDED_BY(mutex_);

@@ -23,6 +23,13 @@ class EngineTarget final : public FollowerTarget {
     return error(Code::kUnavailable, "a view was set aside", status.error().text());
   }
 
+  Status idle() override {
+    if (!engine_.needs_recovery()) return {};
+    return error(Code::kBroken, "a query has found the engine's database given up");
+  }
+
+  Status recover() override { return engine_.recover(); }
+
  private:
   Status give(const LogEvent& event) {
     switch (event.kind) {

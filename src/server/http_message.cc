@@ -88,6 +88,7 @@ int http_status(Code code) {
     case Code::kUnsupported:
       return 501;
     case Code::kUnavailable:
+    case Code::kBroken:
     case Code::kCancelled:
       return 503;
     case Code::kNoSpace:

@@ -8,6 +8,10 @@
 namespace pgweir::views {
 namespace {
 
+// A view that runs out of memory so often in a row is set aside: twice in each of two attempts,
+// with the database opened anew between them.
+constexpr int kShortOfMemoryMax = 4;
+
 // A failure of the machine or of the database, not of one view's SQL.
 bool concerns_all(const Error& failure) {
   switch (failure.code) {
@@ -15,10 +19,8 @@ bool concerns_all(const Error& failure) {
     case Code::kIo:
     case Code::kCancelled:
     case Code::kCorruption:
+    case Code::kBroken:
       return true;
-    case Code::kInternal:
-      return failure.message.find("INTERNAL Error") != std::string::npos ||
-             failure.message.find("FATAL Error") != std::string::npos;
     default:
       return false;
   }
@@ -27,12 +29,17 @@ bool concerns_all(const Error& failure) {
 }  // namespace
 
 Status ViewSet::failed(View& view, const Error& failure) {
-  if (concerns_all(failure)) return failure;
-  // The engine stops queries from outside and tries once more.
-  if (failure.code == Code::kUnavailable && short_of_memory_ != view.name()) {
+  if (failure.code == Code::kUnavailable) {
+    // The engine stops queries from outside and tries once more, then opens its database anew.
+    if (short_of_memory_ != view.name()) short_of_memory_times_ = 0;
     short_of_memory_ = view.name();
-    return failure;
+    if (++short_of_memory_times_ < kShortOfMemoryMax) return failure;
   }
+  return blame(view, failure);
+}
+
+Status ViewSet::blame(View& view, const Error& failure) {
+  if (concerns_all(failure)) return failure;
   failing_ = &view;
   failure_ = failure;
   Error told = failure;
@@ -52,7 +59,7 @@ Result<bool> ViewSet::set_aside_failed() {
   logger_.error("view {} is set aside: {}", view.name(), why.text());
   failing_ = nullptr;
   failure_.reset();
-  short_of_memory_.clear();
+  short_of_memory_times_ = 0;
   publish();
   return true;
 }

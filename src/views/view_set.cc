@@ -69,6 +69,14 @@ void ViewSet::close() {
   engine_ = nullptr;
 }
 
+void ViewSet::database_closes() {
+  close();
+  stopped_.clear();
+  unbound_.clear();
+  made_at_.reset();
+  undone_ = false;
+}
+
 // While rows of a snapshot come in, the mirrors cannot be read yet.
 bool ViewSet::loading(duck::Connection& connection) const {
   if (engine_->position().snapshot_complete) return false;
@@ -97,8 +105,7 @@ Status ViewSet::set_up_all(duck::Connection& connection, Transactions transactio
   const auto attempt = [&](View& view, const std::function<Status()>& body) -> Status {
     const Status done = own ? duck::in_transaction(connection, body) : body();
     if (done.ok()) return {};
-    Status told = failed(view, done.error());
-    if (own && failing_ == nullptr) told = failed(view, done.error());  // short of memory, again
+    const Status told = own ? blame(view, done.error()) : failed(view, done.error());
     if (!own || failing_ == nullptr) return told;
     TRY_ASSIGN(const bool aside, set_aside_failed());
     (void)aside;
@@ -294,7 +301,7 @@ Status ViewSet::finish(duck::Connection& connection, View& view) {
 
 Status ViewSet::end_batch(duck::Connection& connection) {
   if (!unbound_.empty()) return open_again(connection);
-  short_of_memory_.clear();
+  short_of_memory_times_ = 0;
   if (recount_ || ++batches_ % kRecountBatches == 0) {
     recount_ = false;
     for (const auto& view : views_) {

@@ -114,6 +114,8 @@ class ViewSet : public engine::ViewMaintainer {
   Status table_replaced(duck::Connection& connection, const engine::Mirror& mirror) override;
   Status table_stopped(duck::Connection& connection, const engine::Mirror& mirror) override;
   void rolled_back() override;
+  void database_closes() override;
+  Status database_opened(engine::Engine& engine) override { return open(engine); }
 
  private:
   struct View;
@@ -151,6 +153,7 @@ class ViewSet : public engine::ViewMaintainer {
 
   // Setting aside (view_failures.cc).
   Status failed(View& view, const Error& failure);
+  Status blame(View& view, const Error& failure);
   Status set_aside(duck::Connection& connection, View& view, const Error& failure);
   Status drop_state(duck::Connection& connection, const View& view);
   Status drop_unused_arrangements(duck::Connection& connection);
@@ -191,7 +194,8 @@ class ViewSet : public engine::ViewMaintainer {
   bool recount_ = false;     // after a rollback
   View* failing_ = nullptr;  // whose failure made the last call fail
   std::optional<Error> failure_;
-  std::string short_of_memory_;  // the view that was so in the last call
+  std::string short_of_memory_;    // the view that was so in the last calls
+  int short_of_memory_times_ = 0;  // in a row
 
   mutable Mutex mutex_;
   std::vector<Explanation> published_ GUARDED_BY(mutex_);

@@ -5,6 +5,7 @@
 
 #include <fmt/core.h>
 
+#include "harness/file_size_limit.h"
 #include "views/view_fixture.h"
 
 namespace pgweir::views {
@@ -309,6 +310,57 @@ TEST_F(ViewSetTest, AStoppedTableTakesItsViewsWithIt) {
   open(tables_, views);
   EXPECT_EQ(error_of("n"), "failed: table public.entries is stopped (a column is gone)");
   EXPECT_EQ(rows("FROM good"), "1");
+}
+
+TEST_F(ViewSetTest, ADatabaseThatIsOpenedAnewHasEveryView) {
+  open(tables_,
+       {{"balance", "SELECT account_id, sum(amount) AS balance FROM entries GROUP BY 1"},
+        {"total", "SELECT sum(balance) AS total FROM balance"},
+        {"named", "SELECT e.id, owner FROM entries e JOIN accounts a ON e.account_id = a.id"},
+        {"top", "SELECT max(amount) AS top FROM entries"}});
+  begin();
+  builder().insert(accounts_, {"7", "ann", "north"});
+  builder().insert(entries_, {"1", "7", "5"});
+  ASSERT_EQ(commit(), "");
+  for (int round = 0; round < 2; ++round) {
+    SCOPED_TRACE(round);
+    {
+      const harness::FileSizeLimit full(1);
+      EXPECT_FALSE(engine_->write_connection().execute("CHECKPOINT pgweir_engine").ok());
+    }
+    begin();
+    builder().truncate(accounts_);
+    builder().insert(accounts_, {"7", "bob", "north"});
+    builder().insert(entries_, {std::to_string(round + 2), "7", "1"});
+    EXPECT_THAT(commit(), testing::HasSubstr("has to be opened anew"));
+    EXPECT_FALSE(views_->set_aside_failed().value());
+    const Status recovered = engine_->recover();
+    ASSERT_TRUE(recovered.ok()) << recovered.error().text();
+    EXPECT_EQ(rows("FROM total"), round == 0 ? "5.00" : "6.00");
+    ASSERT_EQ(commit(), "");
+    EXPECT_EQ(rows("FROM total"), round == 0 ? "6.00" : "7.00");
+    EXPECT_EQ(rows("FROM named"), round == 0 ? "1|bob;2|bob" : "1|bob;2|bob;3|bob");
+    EXPECT_EQ(rows("FROM top"), "5.00");
+    for (const ViewInfo& view : views_->views()) EXPECT_EQ(view.state, ViewState::kLive);
+  }
+}
+
+// Twice in a row, with the database opened anew between: then it is the view's own fault.
+TEST_F(ViewSetTest, AViewThatNeedsTooMuchMemoryIsSetAsideInTheEnd) {
+  open(tables_, {{"huge", "SELECT string_agg(repeat(owner, 1000000), '') AS text FROM accounts"},
+                 {"good", "SELECT count(*) AS n FROM accounts"}});
+  begin();
+  for (int id = 0; id < 100; ++id)
+    builder().insert(accounts_, {std::to_string(id), "ten bytes.", "north"});
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    EXPECT_THAT(commit(), testing::HasSubstr("the engine has run out of memory"));
+    EXPECT_EQ(views_->set_aside_failed().value(), attempt == 1);
+    const Status recovered = engine_->recover();
+    ASSERT_TRUE(recovered.ok()) << recovered.error().text();
+  }
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(rows("FROM good"), "100");
+  EXPECT_THAT(error_of("huge"), testing::HasSubstr("failed: "));
 }
 
 TEST_F(ViewSetTest, ListenersGetWhatChanged) {

@@ -14,6 +14,7 @@
 #include "harness/cluster.h"
 #include "harness/program.h"
 #include "harness/scratch.h"
+#include "harness/wait.h"
 
 namespace pgweir::harness {
 namespace {
@@ -290,6 +291,40 @@ TEST_F(BadInput, AValueThatDoesNotFitStopsItsTableAlone) {
   ASSERT_TRUE(running->wait_position(lsn));
   EXPECT_EQ(running->sql("SELECT total FROM above"), "6.000000000100");
   EXPECT_EQ(running->sql("SELECT n FROM good"), "5001");
+}
+
+TEST_F(BadInput, TooLittleMemoryIsWaitedOutWhileCaptureGoesOn) {
+  const std::string views = "views:\n  total: SELECT count(*) AS n, sum(length(v)) AS s FROM t\n";
+  Program* running = &program(source() + data() + "engine: {memory: 32MiB}\n" + views);
+  running->start();
+  ASSERT_TRUE(running->wait_ready());
+  EXPECT_EQ(running->sql("SELECT n FROM total"), "1");
+  // Eight values of 8 MiB each, in one transaction.
+  sql("INSERT INTO t SELECT i, (SELECT string_agg(md5((i * j)::text), '') "
+      "FROM generate_series(1, 262144) j) FROM generate_series(2, 9) i");
+  Json status, engine;
+  EXPECT_TRUE(wait_for(std::chrono::seconds(60), [&] {
+    status = running->status();
+    engine = status["followers"][0];
+    return engine["error"].is_string() &&
+           engine["error"].get<std::string>().find("3 times in a row") != std::string::npos;
+  })) << running->output();
+  EXPECT_EQ(engine["state"], "catching_up");
+  EXPECT_THAT(engine["error"], testing::StartsWith("the engine has run out of memory ("));
+  EXPECT_THAT(engine["error"], testing::EndsWith("Raise engine.memory, which is 32.0 MiB"));
+  EXPECT_EQ(status["state"], "streaming");
+  sql("INSERT INTO t VALUES (10, 'x')");
+  const std::string lsn = sql("SELECT pg_current_wal_lsn()");
+  EXPECT_TRUE(wait_for(std::chrono::seconds(60), [&] {
+    return sql(fmt::format("SELECT confirmed_flush_lsn >= '{}' FROM pg_replication_slots WHERE "
+                           "slot_name = '{}'",
+                           lsn, slot_)) == "t";
+  }));
+  EXPECT_EQ(running->terminate(), 0);
+  running = &program(source() + data() + "engine: {memory: 512MiB}\n" + views);
+  running->start();
+  ASSERT_TRUE(running->wait_position(lsn));
+  EXPECT_EQ(running->sql("SELECT n, s FROM total"), "10|67108866");
 }
 
 TEST_F(BadInput, PortInUse) {
