@@ -22,7 +22,8 @@ Capture::Capture(log::Log& log, io::Fs& fs, const io::Clock& clock, Logger& logg
       clock_(clock),
       logger_(logger),
       options_(std::move(options)),
-      queue_(options_.queue_bytes_max) {}
+      queue_(options_.queue_bytes_max),
+      slot_watch_({options_.url, options_.source.slot, options_.slot_interval}) {}
 
 Capture::~Capture() {
   stop();
@@ -41,6 +42,7 @@ void Capture::stop() {
   if (receiver_.joinable()) receiver_.join();
   queue_.close();
   if (writer_.joinable()) writer_.join();
+  slot_watch_.stop();
   MutexLock lock(mutex_);
   if (status_.state != CaptureState::kFailed) status_.state = CaptureState::kStopped;
 }
@@ -49,6 +51,7 @@ CaptureStatus Capture::status() const {
   MutexLock lock(mutex_);
   CaptureStatus out = status_;
   out.confirmed_lsn = model::Lsn{durable_lsn_.load()};
+  out.slot = slot_watch_.latest();
   return out;
 }
 
@@ -344,6 +347,7 @@ Status Capture::stream() {
   session.starts_session = true;
   TRY(push(session, 1, stream));
   had_session_ = true;
+  slot_watch_.start();
   set_state(CaptureState::kStreaming);
   logger_.info("streaming from {}", model::to_string(stream_options.start_lsn));
   Item item;

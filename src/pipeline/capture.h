@@ -28,6 +28,7 @@
 #include "io/waker.h"
 #include "log/log.h"
 #include "pipeline/frame_builder.h"
+#include "pipeline/slot_watch.h"
 #include "pipeline/state_file.h"
 #include "postgres/catalog.h"
 #include "postgres/connection.h"
@@ -53,6 +54,7 @@ struct CaptureOptions {
   Milliseconds backoff_max{10'000};            // ... doubled up to this
   Milliseconds slot_wait_max{10'000};          // for a slot that a dead predecessor still holds
   Milliseconds disk_retry_interval{500};       // while the disk is full
+  Milliseconds slot_interval{5'000};           // how often the server is asked about the slot
   log::Retention retention;                    // what the log keeps ...
   Milliseconds prune_interval{10'000};         // ... looked at this often
   // The position that the slowest follower has reached: what it still needs is kept.
@@ -78,9 +80,10 @@ struct CaptureStatus {
   std::string where;                 // "host:port/database"
   std::vector<model::Table> tables;  // captured
   std::vector<std::string> publications;
-  model::Lsn received_lsn{};   // of the newest commit that arrived
-  model::Lsn confirmed_lsn{};  // told to PostgreSQL
-  model::Lsn server_lsn{};     // newest WAL position that the server spoke of
+  std::optional<postgres::SlotInfo> slot;  // as the server said lately
+  model::Lsn received_lsn{};               // of the newest commit that arrived
+  model::Lsn confirmed_lsn{};              // told to PostgreSQL
+  model::Lsn server_lsn{};                 // newest WAL position that the server spoke of
   model::Timestamp last_commit_time{};
   std::uint64_t changes = 0;  // since the start of the program
   std::uint64_t transactions = 0;
@@ -155,6 +158,7 @@ class Capture {
   BoundedQueue<Item> queue_;
   std::thread receiver_;
   std::thread writer_;
+  SlotWatch slot_watch_;
 
   // Receiver's.
   std::vector<std::shared_ptr<const model::Table>> tables_;

@@ -53,6 +53,7 @@ class CaptureTest : public testing::Test {
     options.feedback_interval = 10ms;
     options.backoff_min = 20ms;
     options.disk_retry_interval = 10ms;
+    options.slot_interval = 20ms;
     capture_ = std::make_unique<Capture>(*log_, fs_, clock_, logger_, options);
     capture_->start();
   }
@@ -117,6 +118,20 @@ TEST_F(CaptureTest, SnapshotThenStreamWithoutGapOrOverlap) {
       "2; TRUNCATE t");
   settle();
   EXPECT_EQ(changes(), (Changes{"r t 1", "r t 2", "i t 3", "u t 1", "d t 2", "t t "}));
+}
+
+TEST_F(CaptureTest, TheServerTellsWhatTheSlotHoldsBack) {
+  sql("CREATE TABLE t (id int PRIMARY KEY)");
+  start();
+  EXPECT_FALSE(capture_->status().slot);
+  ASSERT_TRUE(wait_state(CaptureState::kStreaming));
+  ASSERT_TRUE(wait_until([&] { return capture_->status().slot.has_value(); }));
+  EXPECT_EQ(capture_->status().slot->wal_status, "reserved");
+  // restart_lsn, which decides what is kept, stays behind while a transaction is open.
+  const std::uint64_t before = capture_->status().slot->retained_bytes;
+  sql("CREATE TABLE fill AS SELECT repeat('x', 1000) AS v FROM generate_series(1, 3000)");
+  EXPECT_TRUE(
+      wait_until([&] { return capture_->status().slot->retained_bytes > before + 1'000'000; }));
 }
 
 TEST_F(CaptureTest, CommitsDuringTheSnapshotAreThereOnce) {

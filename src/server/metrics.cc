@@ -82,6 +82,11 @@ void collect_source(Collector& out, const StatusReport& status) {
             source.slot_active ? 1 : 0);
   out.gauge("pgweir_source_retained_wal_bytes", "WAL that the slot makes PostgreSQL keep",
             as_double(source.retained_wal_bytes));
+  out.begin(MetricKind::kGauge, "pgweir_source_wal_status",
+            "1 for the slot's wal_status in pg_replication_slots, else 0");
+  for (const char* name : {"reserved", "extended", "unreserved", "lost"}) {
+    if (source.wal_status) out.add(*source.wal_status == name ? 1 : 0, {{"status", name}});
+  }
   out.gauge("pgweir_source_received_lsn_bytes", "Position received, as a byte offset in the WAL",
             lsn_value(source.received_lsn));
   out.gauge("pgweir_source_confirmed_lsn_bytes", "Position confirmed to PostgreSQL as durable",

@@ -30,6 +30,8 @@ TEST(Metrics, ValuesAndLabelsAreThere) {
            "pgweir_state{source=\"bank\",state=\"streaming\"} 1\n",
            "pgweir_state{source=\"bank\",state=\"failed\"} 0\n",
            "pgweir_source_retained_wal_bytes{source=\"bank\"} 1024\n",
+           "pgweir_source_wal_status{source=\"bank\",status=\"reserved\"} 1\n",
+           "pgweir_source_wal_status{source=\"bank\",status=\"lost\"} 0\n",
            "pgweir_source_confirmed_lsn_bytes{source=\"bank\"} 23803720\n",
            "pgweir_follower_lag_seconds{source=\"bank\",follower=\"engine\",kind=\"engine\"} "
            "0.003\n",

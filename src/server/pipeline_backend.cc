@@ -191,7 +191,10 @@ StatusReport PipelineBackend::status() {
   out.source.received_lsn = capture.received_lsn;
   out.source.confirmed_lsn = capture.confirmed_lsn;
   out.source.server_lsn = capture.server_lsn;
-  out.source.retained_wal_bytes = difference(capture.confirmed_lsn, capture.server_lsn);
+  if (capture.slot) {
+    out.source.retained_wal_bytes = capture.slot->retained_bytes;
+    out.source.wal_status = capture.slot->wal_status;
+  }
   out.source.last_commit_time = time_or_none(capture.last_commit_time);
   out.source.tables = capture.tables.size();
   out.source.snapshot.rows = capture.snapshot.rows;

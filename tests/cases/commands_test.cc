@@ -98,12 +98,18 @@ class Commands : public testing::Test {
 }  // namespace
 
 TEST_F(Commands, StatusAndTablesTellWhatIs) {
-  const Json status = json({"status"});
+  Json status;
+  // The server is asked about the slot beside everything else.
+  EXPECT_TRUE(wait_for(10s, [&] {
+    status = json({"status"});
+    return status["source"]["wal_status"] == "reserved";
+  }));
   EXPECT_EQ(status["state"], "streaming");
   EXPECT_EQ(status["source"]["slot"], scenario_.slot());
   EXPECT_EQ(status["source"]["tables"], 2);
   EXPECT_EQ(status["source"]["snapshot"]["state"], "done");
   EXPECT_EQ(status["findings"], Json::array());
+  EXPECT_TRUE(status["source"]["retained_wal_bytes"].is_number());
   ASSERT_EQ(status["followers"].size(), 1u);
   EXPECT_EQ(status["followers"][0]["name"], "engine");
   EXPECT_EQ(status["followers"][0]["error"], nullptr);
