@@ -1,8 +1,6 @@
 #include "cli/run.h"
 
 #include <fmt/core.h>
-#include <pthread.h>
-#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
@@ -14,9 +12,11 @@
 
 #include "base/logger.h"
 #include "cli/exit_code.h"
+#include "cli/stop_signals.h"
 #include "cli/version.h"
 #include "io/clock.h"
 #include "io/fs.h"
+#include "io/waker.h"
 #include "pipeline/pipeline.h"
 #include "postgres/setup.h"
 #include "server/api.h"
@@ -26,29 +26,6 @@
 
 namespace pgweir::cli {
 namespace {
-
-// Blocks the signals that end or reload the program in every thread that starts from here on, so
-// that only wait() gets them.
-class Signals {
- public:
-  Signals() {
-    sigemptyset(&set_);
-    for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set_, number);
-    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
-    // A peer that went away is an error of write(), not our end.
-    std::signal(SIGPIPE, SIG_IGN);
-  }
-
-  // The signal that came within the time, 0 for none.
-  int wait(Milliseconds time) const {
-    const timespec limit{time.count() / 1000, (time.count() % 1000) * 1'000'000};
-    const int number = sigtimedwait(&set_, nullptr, &limit);
-    return number < 0 ? 0 : number;
-  }
-
- private:
-  sigset_t set_{};
-};
 
 // The dashboard stands beside the program.
 std::string page_folder() {
@@ -126,11 +103,13 @@ Result<std::optional<model::Lsn>> end_of_run(const config::Config& config,
   return std::optional<model::Lsn>(lsn);
 }
 
-Status run_until_stopped(Running& running, const Signals& signals,
+// Until a signal, a failure (which wakes `waker`), or the position `until`.
+Status run_until_stopped(Running& running, StopSignals& signals, const io::Waker& waker,
                          std::optional<model::Lsn> until) {
-  constexpr Milliseconds kLook{50};
+  // What followers have reached must be asked for.
+  const Microseconds wait = until ? Microseconds(50'000) : Microseconds(-1);
   while (true) {
-    const int number = signals.wait(kLook);
+    TRY_ASSIGN(const int number, signals.wait(wait, &waker));
     if (number == SIGINT || number == SIGTERM) {
       running.logger.info("stopping");
       return {};
@@ -176,22 +155,26 @@ void accept_own_use(std::vector<postgres::Finding>& findings, const config::Conf
 }  // namespace
 
 int run(const config::Config& config, const RunOptions& options, Output& output) {
-  const Signals signals;
+  StopSignals signals({SIGHUP});
+  // A peer that went away is an error of write(), not our end.
+  std::signal(SIGPIPE, SIG_IGN);
   if (options.resync)
     return output.fail(error(Code::kUnsupported, "run --resync is not built yet"));
   const auto until = end_of_run(config, options);
   if (!until.ok()) return output.fail(until.error());
 
   Status status;
+  io::Waker failed;
   {
     Running running(LogLevel::kInfo);
     auto opened = pipeline::Pipeline::open({config}, running.fs, running.clock, running.logger);
     if (!opened.ok()) return output.fail(opened.error());
     running.pipeline = std::move(opened).value();
+    running.pipeline->on_failure([&failed] { failed.wake(); });
     status = start_http(running, config);
     if (status.ok()) {
       running.pipeline->start();
-      status = run_until_stopped(running, signals, *until);
+      status = run_until_stopped(running, signals, failed, *until);
     }
   }
   return status.ok() ? static_cast<int>(Exit::kOk) : output.fail(status.error());

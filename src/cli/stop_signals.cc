@@ -17,6 +17,10 @@ StopSignals::StopSignals(std::initializer_list<int> others) {
 }
 
 StopSignals::~StopSignals() {
+  // Those that came twice have had their effect.
+  ::signalfd_siginfo info{};
+  while (::read(fd_, &info, sizeof info) == sizeof info) {
+  }
   ::close(fd_);
   ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }

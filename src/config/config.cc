@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "base/nearest_name.h"
 #include "config/fields_internal.h"
 #include "config/substitute_internal.h"
 #include "config/yaml_internal.h"
@@ -17,36 +18,6 @@ namespace {
 
 constexpr std::size_t kProblemsMax = 20;
 constexpr std::size_t kListItemsMax = 10'000;
-
-// Edits that turn one text into the other; only for short texts.
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t i = 0; i <= b.size(); ++i) row[i] = i;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row[b.size()];
-}
-
-// The known name that the unknown one most likely stands for, or "".
-std::string nearest(const std::string& unknown, const std::vector<std::string>& known) {
-  if (unknown.size() > 64) return "";
-  std::string best;
-  std::size_t best_distance = std::max<std::size_t>(2, unknown.size() / 3) + 1;
-  for (const std::string& name : known) {
-    const std::size_t edits = distance(unknown, name);
-    if (edits >= best_distance || edits >= name.size()) continue;
-    best_distance = edits;
-    best = name;
-  }
-  return best;
-}
 
 // What was written, for a message: short, and on one line.
 std::string shown(const std::string& text) {
@@ -138,7 +109,7 @@ class Interpreter {
   static std::string unknown_key(const std::string& key, const std::string& place,
                                  const std::vector<std::string>& known) {
     const std::string where = place.empty() ? "" : " in " + place;
-    const std::string meant = nearest(key, known);
+    const std::string meant = nearest_name(key, known);
     if (!meant.empty())
       return fmt::format("unknown key '{}'{}; did you mean '{}'?", shown(key), where, meant);
     return fmt::format("unknown key '{}'{}; its keys are {}", shown(key), where,
@@ -248,7 +219,7 @@ class Interpreter {
     for (const Choice& choice : field.choices) {
       if (choice.built) names.emplace_back(choice.name);
     }
-    const std::string meant = nearest(text, names);
+    const std::string meant = nearest_name(text, names);
     return fmt::format("'{}' is not one of {}{}", shown(text), fmt::join(names, ", "),
                        meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant));
   }

@@ -43,7 +43,7 @@ class Pipeline {
 
   // What ended capture; nothing while it runs.
   std::optional<Error> failure() const;
-  // Wakes wait_failed() and on_change callers.
+  // Before start(): called, on a thread of the pipeline's, when failure() has become true.
   void on_failure(std::function<void()> callback) { capture_->on_failure(std::move(callback)); }
 
   // True once the log has everything up to `lsn`, and every follower that lives has taken it:

@@ -15,24 +15,6 @@ namespace {
 constexpr std::array<std::string_view, 5> kOperationNames{"insert", "update", "delete", "truncate",
                                                           "read"};
 constexpr std::string_view kOperationLetters = "iudtr";
-constexpr std::size_t kNameBytesMax =
-    200;  // longer ones are not compared: that takes their product
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t above = row[j + 1];
-      row[j + 1] = std::min({row[j] + 1, above + 1, diagonal + (a[i] == b[j] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
-
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& known) {
   const std::string nearest = nearest_name(name, known);
   if (!nearest.empty()) return fmt::format("did you mean '{}'?", nearest);
@@ -47,21 +29,6 @@ std::optional<Operation> find_operation(std::string_view name) {
 }
 
 }  // namespace
-
-std::string nearest_name(std::string_view name, const std::vector<std::string>& known) {
-  if (name.size() > kNameBytesMax) return {};
-  std::string best;
-  std::size_t best_distance = std::max<std::size_t>(2, name.size() / 3) + 1;
-  for (const std::string& candidate : known) {
-    if (candidate.size() > kNameBytesMax) continue;
-    const std::size_t distance = edit_distance(name, candidate);
-    if (distance < best_distance && distance < candidate.size()) {
-      best = candidate;
-      best_distance = distance;
-    }
-  }
-  return best;
-}
 
 bool glob_matches(std::string_view glob, std::string_view text) {
   std::size_t at = 0;

@@ -7,14 +7,12 @@
 #include <string_view>
 #include <vector>
 
+#include "base/nearest_name.h"
 #include "base/result.h"
 #include "server/backend.h"
 #include "server/http_message.h"
 
 namespace pgweir::server {
-
-// The name in `known` that a person most likely meant; empty when none is near.
-std::string nearest_name(std::string_view name, const std::vector<std::string>& known);
 
 // '*' stands for any run of characters, '?' for one.
 bool glob_matches(std::string_view glob, std::string_view text);

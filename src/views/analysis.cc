@@ -3,9 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <array>
 #include <cctype>
-#include <numeric>
 
 namespace pgweir::views {
 namespace {
@@ -210,24 +208,6 @@ std::set<std::string> mentioned(const ViewDefinition& view) {
   return names;
 }
 
-// How many letters must change; of long names only the beginning counts.
-std::size_t edit_distance(const std::string& whole_a, const std::string& whole_b) {
-  constexpr std::size_t kLettersMax = 64;
-  const std::string a = whole_a.substr(0, kLettersMax), b = whole_b.substr(0, kLettersMax);
-  std::array<std::size_t, kLettersMax + 1> row{};
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
-
 }  // namespace
 
 ViewDefinition analyse(SqlParser& parser, const FunctionCatalog& functions, ViewSource source) {
@@ -268,19 +248,6 @@ std::optional<std::vector<std::uint32_t>> columns_used(const std::vector<ViewDef
       columns.push_back(i);
   }
   return columns;
-}
-
-std::string nearest_name(const std::string& wanted, const std::vector<std::string>& known) {
-  std::string best;
-  std::size_t best_distance = std::max<std::size_t>(2, wanted.size() / 3) + 1;
-  for (const std::string& name : known) {
-    const std::size_t distance = edit_distance(lower(wanted), lower(name));
-    if (distance < best_distance) {
-      best_distance = distance;
-      best = name;
-    }
-  }
-  return best;
 }
 
 Result<Named> resolve(const RelationRef& ref, const std::string& reader, const std::string& sql,

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/nearest_name.h"
 #include "base/result.h"
 #include "model/table.h"
 #include "views/ast.h"
@@ -71,9 +72,6 @@ struct Named {
 // with the candidates. A view's own name means a table in it.
 Result<Named> resolve(const RelationRef& ref, const std::string& reader, const std::string& sql,
                       const std::vector<Named>& known);
-
-// The name in `known` that is most like `wanted`, or "".
-std::string nearest_name(const std::string& wanted, const std::vector<std::string>& known);
 
 // Views in an order in which each comes after those that it reads; those in or above a cycle are
 // left out and named in `cyclic`. `reads[i]` are indexes of views.
