@@ -1,0 +1,49 @@
+#include "views/row_state.h"
+
+#include <fmt/core.h>
+
+#include "views/arrangement.h"
+
+namespace pgweir::views {
+
+RowState::RowState(const StrategyInput& input, engine::StoreSpec spec)
+    : spec_(std::move(spec)),
+      store_options_(input.store_options),
+      delta_(fmt::format("pgweir_view_{}", input.id), delta_columns(spec_.columns)),
+      grown_(fmt::format("SELECT CAST(sum({}) AS BIGINT) FROM {}", engine::kWeightColumn,
+                         delta_.name())) {
+  relation_.name = input.view;
+  relation_.schema = "main";
+  relation_.table = input.view;
+  relation_.columns = input.columns;
+  relation_.unique = spec_.unique;
+  for (const std::uint32_t i : spec_.key) relation_.key.push_back(spec_.columns[i]);
+  relation_.rows = "main." + duck::quote_identifier(input.view);
+  relation_.delta = delta_.name();
+}
+
+Status RowState::open(duck::Connection& connection, bool keep) {
+  if (!keep) TRY(drop_store(connection, spec_.name));
+  TRY_ASSIGN(store_, engine::Store::open(connection, spec_, store_options_));
+  relation_.content = store_->content_name();
+  relation_.store = store_;
+  TRY(connection.execute(fmt::format("CREATE OR REPLACE VIEW {} AS SELECT {} FROM {}",
+                                     relation_.rows, name_list(relation_.columns),
+                                     relation_.content)));
+  return delta_.create(connection);
+}
+
+std::string RowState::fill_statement(const std::string& into, const std::string& source) const {
+  return fmt::format("INSERT INTO {} {}", into,
+                     consolidated(source, spec_.columns, relation_.key, !spec_.unique));
+}
+
+Result<ViewStrategy::Change> RowState::take_delta(duck::Connection& connection) {
+  TRY(store_->apply(delta_.name()));
+  TRY(store_->maintain());
+  TRY_ASSIGN(duck::Rows rows, grown_.query(connection));
+  const duck::Chunk* chunk = rows.next();
+  return ViewStrategy::Change{true, chunk->is_null(0, 0) ? 0 : chunk->data<std::int64_t>(0)[0]};
+}
+
+}  // namespace pgweir::views

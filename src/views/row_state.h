@@ -1,0 +1,44 @@
+// A view's state that is the view's rows themselves, and what a batch changes of them.
+//
+// Place:   used by the strategies that keep rows: filters, projections and joins; recompute.
+// Life:    open(), load() unless it was kept; in every batch the delta is filled, take_delta(),
+//          clear_delta().
+// Threads: the engine's write connection only.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "views/strategy.h"
+
+namespace pgweir::views {
+
+class RowState {
+ public:
+  // `spec`: the view's columns and what tells its rows apart.
+  RowState(const StrategyInput& input, engine::StoreSpec spec);
+
+  const engine::StoreSpec& spec() const { return spec_; }
+  const Relation& relation() const { return relation_; }
+  ScratchTable& delta() { return delta_; }
+
+  Status open(duck::Connection& connection, bool keep);
+  Status load(const std::string& select) { return store_->load(select); }
+
+  // SQL that fills the delta from a SELECT of the columns and pgweir_w.
+  std::string fill_statement(const std::string& into, const std::string& source) const;
+  // The delta becomes part of the state.
+  Result<ViewStrategy::Change> take_delta(duck::Connection& connection);
+  Status clear_delta(duck::Connection& connection) { return delta_.clear(connection); }
+  Result<std::uint64_t> row_count() { return store_->row_count(); }
+
+ private:
+  const engine::StoreSpec spec_;
+  const engine::StoreOptions store_options_;
+  Relation relation_;
+  std::shared_ptr<engine::Store> store_;
+  ScratchTable delta_;
+  PreparedSql grown_;
+};
+
+}  // namespace pgweir::views
