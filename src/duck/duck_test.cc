@@ -5,6 +5,9 @@
 #include <limits>
 #include <thread>
 
+#include "harness/file_size_limit.h"
+#include "harness/scratch.h"
+
 namespace pgweir::duck {
 
 class DuckTest : public testing::Test {
@@ -37,6 +40,34 @@ TEST_F(DuckTest, ErrorsCarryTheMessage) {
   EXPECT_EQ(connection_->prepare("SELECT 1; SELECT 2").error().message,
             "only one SQL statement is allowed");
   EXPECT_EQ(connection_->prepare("").error().message, "there is no SQL statement");
+}
+
+TEST(DuckErrors, MemoryThatRunsOutIsUnavailable) {
+  const auto database =
+      Database::open("", {{"memory_limit", "8MiB"}, {"temp_directory", ""}}).value();
+  const auto connection = database->connect().value();
+  const auto status = connection->execute("CREATE TABLE t AS SELECT repeat('x', 10000000) AS v");
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, Code::kUnavailable) << status.error().message;
+  EXPECT_EQ(status.error().message.find("Possible solutions"), std::string::npos);
+}
+
+TEST(DuckErrors, AFileThatCannotGrowAndADatabaseGivenUp) {
+  const harness::ScratchFolder scratch;
+  const auto database =
+      Database::open(scratch.file("db"), {{"checkpoint_threshold", "1TB"}}).value();
+  const auto connection = database->connect().value();
+  ASSERT_TRUE(connection->execute("CREATE TABLE t AS SELECT range AS a FROM range(100000)").ok());
+  const harness::FileSizeLimit full(1);
+  const auto committed = connection->execute("INSERT INTO t SELECT range FROM range(10)");
+  ASSERT_FALSE(committed.ok());
+  EXPECT_EQ(committed.error().code, Code::kIo) << committed.error().message;
+  EXPECT_TRUE(connection->execute("SELECT count(*) FROM t").ok());
+  for (const char* statement : {"CHECKPOINT", "SELECT count(*) FROM t"}) {
+    const auto given_up = connection->execute(statement);
+    ASSERT_FALSE(given_up.ok()) << statement;
+    EXPECT_EQ(given_up.error().code, Code::kBroken) << given_up.error().message;
+  }
 }
 
 TEST_F(DuckTest, TextsOfRepeatedNamesAndCommentsAndOrder) {
