@@ -44,9 +44,9 @@ Result<std::unique_ptr<EngineDatabase>> EngineDatabase::open(const DatabaseOptio
                                 {"dynamic_or_filter_threshold", std::to_string(kPrunedKeysMax)}}));
   TRY_ASSIGN(const auto connection, opened->database_->connect());
   TRY(connection->execute("PRAGMA disable_checkpoint_on_shutdown"));
-  const Status attached = connection->execute(fmt::format(
-      "ATTACH {} AS {} (ROW_GROUP_SIZE {}, BLOCK_SIZE {})", duck::quote_literal(path), kCatalog,
-      kRowGroupRows, kBlockBytes));
+  const Status attached = connection->execute(
+      fmt::format("ATTACH {} AS {} (ROW_GROUP_SIZE {}, BLOCK_SIZE {})", duck::quote_literal(path),
+                  kCatalog, kRowGroupRows, kBlockBytes));
   if (!attached.ok()) {
     Error failure = attached.error();
     failure.detail = failure.message;

@@ -96,7 +96,8 @@ class DuckEngine : public Engine {
   Status apply_mirror(KnownTable& known, const model::Batch& batch);
   Result<KnownTable*> known_table(const model::Table& table);
   void publish_mirrors();
-  Status checkpoint_when_due();
+  void checkpoint_when_due();
+  void checkpoint();
 
   const EngineOptions options_;
   const StoreOptions store_options_;
@@ -116,6 +117,7 @@ class DuckEngine : public Engine {
   bool tables_changed_ = false;   // in the open transaction
   std::optional<Misfit> misfit_;  // why apply_parts() failed
   bool reopen_due_ = false;       // the last failure asks for it
+  bool checkpoint_failed_ = false;
 
   mutable Mutex mutex_;
   EnginePosition committed_ GUARDED_BY(mutex_);

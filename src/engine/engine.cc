@@ -98,7 +98,8 @@ Status DuckEngine::end_transaction() {
     MutexLock lock(mutex_);
     committed_ = state_.position;
   }
-  return checkpoint_when_due();
+  checkpoint_when_due();
+  return {};
 }
 
 // Takes everything since the last commit back, in the database and in memory.
@@ -155,16 +156,22 @@ Status DuckEngine::commit_or_join(const std::function<Status()>& body) {
   return status.ok() ? status : fail(status.error());
 }
 
-Status DuckEngine::checkpoint_when_due() {
+void DuckEngine::checkpoint_when_due() {
   // The room of rows that were deleted from temporary tables is given back only so.
   if (++commits_ % kTemporaryCheckpointCommits == 0) {
     const Status cleared = connection_->execute("CHECKPOINT temp");
     if (!cleared.ok()) logger_.warning("engine: no room is given back: {}", cleared.error().text());
   }
-  if (database_->wal_bytes() < options_.checkpoint_bytes) return {};
+  if (database_->wal_bytes() >= options_.checkpoint_bytes) checkpoint();
+}
+
+// One that fails is tried again after the next commit: what is committed does not need it. (DuckDB
+// refuses it while a reader is open that began before a change of the catalog.)
+void DuckEngine::checkpoint() {
   const Status done = database_->checkpoint(*connection_);
-  if (!done.ok()) logger_.warning("engine: no checkpoint now: {}", done.error().text());
-  return {};
+  if (!done.ok() && !checkpoint_failed_)
+    logger_.warning("engine: no checkpoint now: {}", done.error().text());
+  checkpoint_failed_ = !done.ok();
 }
 
 // --- Batches ----------------------------------------------------------------------------------
@@ -319,8 +326,8 @@ Status DuckEngine::end_snapshot(const model::Position& position, model::Lsn end_
     state_.position.snapshot_complete = true;
     return maintainer_ == nullptr ? Status{} : maintainer_->rebuild(*connection_);
   });
-  if (!done.ok()) return done;
-  return database_->checkpoint(*connection_);
+  if (done.ok()) checkpoint();
+  return done;
 }
 
 Status DuckEngine::advance(const model::Position& position, model::Lsn end_lsn) {

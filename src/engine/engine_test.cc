@@ -8,6 +8,7 @@
 #include <random>
 #include <thread>
 
+#include "base/mutex.h"
 #include "engine/batch_builder.h"
 #include "harness/file_size_limit.h"
 #include "harness/scratch.h"
@@ -141,6 +142,20 @@ TEST_F(EngineTest, ASnapshotReplacesEverything) {
   EXPECT_EQ(apply(), "");
   open();
   EXPECT_EQ(rows("SELECT * FROM accounts ORDER BY id"), "5|g;6|f");
+}
+
+// With one open, DuckDB refuses a checkpoint after changes of its catalog.
+TEST_F(EngineTest, AReaderDoesNotStopASnapshotsEnd) {
+  next_ = {1, model::Lsn{30}, 0};
+  ASSERT_TRUE(engine_->begin_snapshot(next_).ok());
+  builder_ = std::make_unique<BatchBuilder>(next_);
+  builder_->begin(30, kTime, true, model::Transaction::Kind::kSnapshot);
+  builder_->insert(accounts_, {"5", "e"}, model::Op::kRead);
+  EXPECT_EQ(apply(), "");
+  const auto reader = engine_->reader(Milliseconds{1000}).value();
+  const Status ended = engine_->end_snapshot(next_, model::Lsn{31});
+  ASSERT_TRUE(ended.ok()) << ended.error().text();
+  EXPECT_EQ(rows("SELECT * FROM accounts"), "5|e");
 }
 
 // A table with a column that not every value fits into.
@@ -495,16 +510,18 @@ TEST_F(EngineTest, ABatchThatNeedsTooMuchMemoryChangesNothing) {
 
 // The query ends only because the engine stops it.
 TEST_F(EngineTest, QueriesGiveWayWhenMemoryRunsOut) {
-  open({.memory_bytes = 160 * kMiB});
+  open({.memory_bytes = 160 * kMiB, .checkpoint_bytes = kGiB});
   begin(10);
   builder_->insert(accounts_, {"1", "a"});
   EXPECT_EQ(apply(), "");
+  Mutex mutex;
   std::optional<Error> ended;
   std::jthread query([&] {
     auto reader = engine_->reader(Milliseconds{1000}).value();
     const Status status = reader->connection().execute(
         "SELECT count(*) FROM range(1000000000000) AS r JOIN range(1000000) AS held "
         "ON r.range % 1000000 = held.range WHERE held.range + r.range = -1");
+    MutexLock lock(mutex);
     if (!status.ok()) ended = status.error();
   });
   // Until it holds what it needs.
@@ -514,15 +531,23 @@ TEST_F(EngineTest, QueriesGiveWayWhenMemoryRunsOut) {
     before =
         std::exchange(now, std::stoll(rows("SELECT sum(memory_usage_bytes) FROM duckdb_memory()")));
   }
-  begin(20);
-  for (int i = 2; i < 8; ++i) builder_->insert(accounts_, {std::to_string(i), noise(8 * kMiB, 1)});
-  EXPECT_EQ(apply(), "");
-  const std::optional<Error> gave_way = ended;  // the engine has waited for it
+  // Ever larger batches, until one does not fit beside it.
+  int values = 0;
+  std::optional<Error> gave_way;
+  for (std::uint64_t lsn = 20; !gave_way && lsn < 320; lsn += 20) {
+    begin(lsn);
+    for (std::uint64_t i = 0; i < lsn / 20; ++i)
+      builder_->insert(accounts_, {std::to_string(++values + 1), noise(8 * kMiB, 1)});
+    ASSERT_EQ(apply(), "");
+    MutexLock lock(mutex);
+    gave_way = ended;  // the engine has waited for it
+  }
   engine_->interrupt_readers();
   query.join();
   ASSERT_TRUE(gave_way);
   EXPECT_EQ(gave_way->code, Code::kCancelled) << gave_way->text();
-  EXPECT_EQ(rows("SELECT count(*), sum(length(name)) FROM accounts"), "7|50331649");
+  EXPECT_EQ(rows("SELECT count(*), sum(length(name)) FROM accounts"),
+            fmt::format("{}|{}", values + 1, values * 8 * kMiB + 1));
 }
 
 TEST_F(EngineTest, CheckpointsGoOnBesideAReader) {
