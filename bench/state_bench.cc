@@ -2,16 +2,18 @@
 // join with group, a window count) over 20 M rows and over 200 k rows.
 //
 // usage: state_bench RESULT.json [--rows N] [--rounds N] [--batches N] [--keys uuid|bigint]
-//                     [--memory-mib N]
+//                     [--memory-mib N] [--soak N]
 //
 // Both banks are open at the same time and take turns, so that a busy moment of the machine hits
 // both. A figure is the ratio of the medians of each round's batches. The small bank has a
 // hundredth of the rows. No PostgreSQL and no log: engine and views alone, in this process.
+// --soak then gives the large bank N more batches of 100, and notes time and memory of each tenth.
 #include <fmt/core.h>
 
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <limits>
 #include <string>
 #include <vector>
@@ -33,6 +35,7 @@ struct Options {
   int batches = 30;                 // of each bank and size in a round
   std::string keys;                 // "": both
   std::uint64_t memory_mib = 1024;  // of the engine of each bank
+  int soak = 0;
 };
 
 double milliseconds_since(Clock::time_point start) {
@@ -111,6 +114,36 @@ bool measure(Figures& figures, const Options& options, const std::string& which,
   return status.ok();
 }
 
+double resident_mib() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmRSS:")) return std::strtod(line.c_str() + 6, nullptr) / 1024;
+  }
+  return 0;
+}
+
+// Batches enough for rewriting and checkpoints to have come round: neither time nor memory grows.
+bool soak(Figures& figures, const Options& options, const std::string& name, TestingBank& bank) {
+  std::vector<double> means, worsts, resident;
+  for (int tenth = 0; tenth < 10 && options.soak > 0; ++tenth) {
+    const auto times = run_batches(bank, 100, std::max(1, options.soak / 10));
+    if (!times.ok()) {
+      fmt::print(stderr, "the soak failed: {}\n", times.error().text());
+      return false;
+    }
+    double total = 0, worst = 0;
+    for (const double time : *times) total += time, worst = std::max(worst, time);
+    means.push_back(total / static_cast<double>(times->size()));
+    worsts.push_back(worst);
+    resident.push_back(resident_mib());
+  }
+  if (means.empty()) return true;
+  figures.note("state_soak_mean_" + name, means, "ms");
+  figures.note("state_soak_worst_" + name, worsts, "ms");
+  figures.note("state_soak_resident_" + name, resident, "MiB");
+  return true;
+}
+
 bool run_keys(Figures& figures, const Options& options, const std::string& name, BankKeys keys) {
   const harness::ScratchFolder scratch;
   const auto start = Clock::now();
@@ -123,7 +156,7 @@ bool run_keys(Figures& figures, const Options& options, const std::string& name,
     const std::string which = fmt::format("{}_{}", name, changes);
     if (!measure(figures, options, which, changes, large, small)) return false;
   }
-  return is_right(large) && is_right(small);
+  return soak(figures, options, name, large) && is_right(large) && is_right(small);
 }
 
 int run(const Options& options) {
@@ -153,6 +186,8 @@ int main(int argc, char** argv) {
       options.batches = std::atoi(argv[++i]);
     } else if (given("--memory-mib")) {
       options.memory_mib = std::strtoull(argv[++i], nullptr, 10);
+    } else if (given("--soak")) {
+      options.soak = std::atoi(argv[++i]);
     } else if (given("--keys")) {
       options.keys = argv[++i];
     } else {

@@ -32,7 +32,7 @@ class DuckEngine : public Engine {
  public:
   DuckEngine(EngineOptions options, WantedColumns wanted, Logger& logger)
       : options_(std::move(options)),
-        store_options_(options_.store.value_or(store_options_for(options_.memory_bytes))),
+        store_options_(make_store_options()),
         wanted_(std::move(wanted)),
         logger_(logger),
         readers_(options_.readers_max) {}
@@ -79,6 +79,11 @@ class DuckEngine : public Engine {
   Status redefine(KnownTable& known, const model::Table& table,
                   const std::vector<std::uint32_t>& kept);
   Status make_room(KnownTable& known);
+  StoreOptions make_store_options() const {
+    StoreOptions made = options_.store.value_or(store_options_for(options_.memory_bytes));
+    made.work = std::make_shared<StoreWork>();
+    return made;
+  }
   TypeOptions type_options() const {
     return {.numeric_precision = options_.numeric_precision,
             .numeric_scale = options_.numeric_scale};

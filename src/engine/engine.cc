@@ -162,7 +162,12 @@ void DuckEngine::checkpoint_when_due() {
     const Status cleared = connection_->execute("CHECKPOINT temp");
     if (!cleared.ok()) logger_.warning("engine: no room is given back: {}", cleared.error().text());
   }
-  if (database_->wal_bytes() >= options_.checkpoint_bytes) checkpoint();
+  // What DuckDB keeps in memory about deleted rows goes with a checkpoint, too.
+  constexpr std::uint64_t kBytesOfDeletedRow = 64, kShareOfMemory = 16;
+  const std::uint64_t limit =
+      std::min(options_.checkpoint_bytes, options_.memory_bytes / kShareOfMemory);
+  const std::uint64_t kept = store_options_.work->deleted_rows * kBytesOfDeletedRow;
+  if (database_->wal_bytes() + kept >= limit) checkpoint();
 }
 
 // One that fails is tried again after the next commit: what is committed does not need it. (DuckDB
@@ -172,6 +177,7 @@ void DuckEngine::checkpoint() {
   if (!done.ok() && !checkpoint_failed_)
     logger_.warning("engine: no checkpoint now: {}", done.error().text());
   checkpoint_failed_ = !done.ok();
+  if (done.ok()) store_options_.work->deleted_rows = 0;
 }
 
 // --- Batches ----------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ using Texts = std::vector<std::string>;  // a row as DuckDB prints it
 using Content = std::multiset<Texts>;
 
 // A few rows make a store large, and have it rewritten again and again.
-constexpr StoreOptions kTinyStores{.small_rows_max = 10,
+const StoreOptions kTinyStores{.small_rows_max = 10,
                                    .pending_rows_min = 10,
                                    .pending_rows_max = 30,
                                    .step_rows_min = 5,

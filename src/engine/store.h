@@ -45,6 +45,12 @@ struct StoreSpec {
   bool operator==(const StoreSpec&) const = default;
 };
 
+// What stores did since the last checkpoint of their database; the engine counts it back to 0 then.
+struct StoreWork {
+  // By rewriting ranges. DuckDB keeps up to 64 bytes of memory for each until the checkpoint.
+  std::uint64_t deleted_rows = 0;
+};
+
 struct StoreOptions {
   // A store with more rows is large. Looking something up in a small one reads all of it.
   std::uint64_t small_rows_max = 64 * 1024;
@@ -52,11 +58,12 @@ struct StoreOptions {
   // every lookup reads whole. About an eighth of the base, within these bounds. The more, the less
   // often the base is rewritten: each change costs some (rows of the base) / (2 * this) rows.
   // Their deletes pin up to 64 bytes of memory a row.
-  std::uint64_t pending_rows_min = 128 * 1024;
+  std::uint64_t pending_rows_min = 256 * 1024;
   std::uint64_t pending_rows_max = 512 * 1024;
   // Rows of the base that one step of maintain() rewrites, at the least and at the most.
-  std::uint64_t step_rows_min = 16 * 1024;
+  std::uint64_t step_rows_min = 64 * 1024;
   std::uint64_t step_rows_max = 256 * 1024;
+  std::shared_ptr<StoreWork> work;  // may be absent
 };
 
 // The defaults, with less pending when there is little memory.

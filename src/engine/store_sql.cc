@@ -223,9 +223,12 @@ std::string StoreSql::content_in(const Range& range) const {
 }
 
 std::string StoreSql::rows_in(const Range& range) const {
-  return fmt::format(
-      "SELECT count(*), coalesce(max(rowid), 0), (SELECT count(*) FROM ({})) FROM {} WHERE {}",
-      content_in(range), base, in_range(range));
+  return fmt::format("SELECT count(*), coalesce(max(rowid), 0) FROM {} WHERE {}", base,
+                     in_range(range));
+}
+
+std::string StoreSql::count_content(const Range& range) const {
+  return fmt::format("SELECT count(*) FROM ({})", content_in(range));
 }
 
 std::string StoreSql::rewrite(const Range& range) const {

@@ -62,8 +62,9 @@ struct StoreSql {
     std::uint64_t first = 0;
     std::uint64_t last = 0;
   };
-  // Number of rows of the base, their greatest rowid, and the number of rows of the content.
+  // Number of rows of the base, and their greatest rowid.
   std::string rows_in(const Range& range) const;
+  std::string count_content(const Range& range) const;
   std::string rewrite(const Range& range) const;
   std::string delete_old(const Range& range, std::int64_t rowid_max) const;
   std::string delete_range(const std::string& table, const Range& range) const;
