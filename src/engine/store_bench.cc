@@ -108,7 +108,8 @@ struct Bench {
         "m.pgweir_hash, w.w FROM {} m JOIN (SELECT k, hash(k) AS h FROM keys WHERE k IS NOT NULL) "
         "s "
         "ON m.pgweir_hash = s.h AND {}, (VALUES (-1), (1)) w(w)",
-        store->content_name(), beside_hash("m.k = s.k"))));
+        store->lookup("SELECT hash(k) AS pgweir_hash FROM keys WHERE k IS NOT NULL").value(),
+        beside_hash("m.k = s.k"))));
     times.look_up = milliseconds_since(start);
     if (inserts > 0)
       check(connection->execute(fmt::format(
