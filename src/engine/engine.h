@@ -52,7 +52,7 @@ struct Mirror {
   // "schema"."table", quoted: a DuckDB view of its rows. (With the database in front where the
   // schema alone would be taken for a database.)
   std::string name;
-  std::shared_ptr<Store> store;  // its columns: the kept ones, with DuckDB's names
+  std::weak_ptr<Store> store;  // its columns: the kept ones, with DuckDB's names
   // Why its changes are no longer taken; empty while it is live. Its rows are then out of date, and
   // reading `name` fails with this reason.
   std::string stopped;

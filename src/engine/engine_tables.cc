@@ -193,7 +193,7 @@ Status DuckEngine::show_mirror(const KnownTable& known) {
   TRY(connection_->execute(fmt::format("CREATE SCHEMA IF NOT EXISTS {}", mirror_schema(table))));
   return connection_->execute(fmt::format("CREATE OR REPLACE VIEW {} AS SELECT {} FROM {}",
                                           known.mirror.name, columns,
-                                          known.mirror.store->content_name()));
+                                          known.writer->store()->content_name()));
 }
 
 // --- Stopping and hiding ------------------------------------------------------------------------
@@ -253,7 +253,7 @@ Status DuckEngine::hide_mirrors() {
 
 Status DuckEngine::hide_mirror(KnownTable& known) {
   known.writer.reset();
-  known.mirror.store = nullptr;
+  known.mirror.store.reset();
   const std::uint32_t oid = model::value(known.stored.table.id);
   TRY(connection_->execute("DROP VIEW IF EXISTS " + mirror_name(known.stored.table)));
   TRY(connection_->execute(fmt::format("DROP TABLE IF EXISTS {}.raw_{}", kInternalSchema, oid)));

@@ -92,8 +92,9 @@ Result<std::string> delta_from(const Plan& plan, const Lookups& lookups, std::si
 
 Result<std::string> Lookup::rows_of(const std::string& keys) const {
   if (!own_key) return arrangement->lookup(keys);
-  if (relation->store == nullptr) return relation->content;
-  return relation->store->lookup(keys);
+  const auto store = relation->store.lock();
+  if (store == nullptr) return relation->content;
+  return store->lookup(keys);
 }
 
 Lookups lookups_of(const Plan& plan) {

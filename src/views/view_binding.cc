@@ -41,15 +41,16 @@ std::string describe_relation(const Relation& relation) {
 }  // namespace
 
 void ViewSet::declare_mirror(const engine::Mirror& mirror) {
-  const engine::StoreSpec& spec = mirror.store->spec();
+  const auto store = mirror.store.lock();
+  const engine::StoreSpec& spec = store->spec();
   auto& relation = mirrors_[mirror.table.qualified_name()];
   if (relation == nullptr) relation = std::make_unique<Relation>();
   relation->name = mirror.table.qualified_name();
   relation->schema = mirror.table.schema;
   relation->table = mirror.table.name;
   relation->rows = mirror.name;
-  relation->content = mirror.store->content_name();
-  relation->store = mirror.store;
+  relation->content = store->content_name();
+  relation->store = store;
   relation->columns = spec.columns;
   relation->unique = spec.unique;
   relation->key.clear();

@@ -196,9 +196,10 @@ Relation* ViewSet::bound(const engine::Mirror& mirror) const {
   const auto found = mirrors_.find(mirror.table.qualified_name());
   if (found == mirrors_.end()) return nullptr;
   Relation& relation = *found->second;
-  const bool same = relation.content == mirror.store->content_name() &&
-                    relation.columns == mirror.store->spec().columns &&
-                    relation.unique == mirror.store->spec().unique;
+  const auto store = mirror.store.lock();
+  const bool same = relation.content == store->content_name() &&
+                    relation.columns == store->spec().columns &&
+                    relation.unique == store->spec().unique;
   return same ? &relation : nullptr;
 }
 
