@@ -50,6 +50,7 @@ class ClusteredStore : public Store {
         options_(options),
         id_(id),
         sql_(spec_, id),
+        row_bytes_(sql_.row_bytes()),
         rollbacks_(connection.rollbacks()) {}
 
   Status create() {
@@ -140,7 +141,7 @@ class ClusteredStore : public Store {
     TRY(settle());
     if (!large_) {
       if (recent_rows_ <= options_.small_rows_max) return {};
-      return become_large();
+      TRY(become_large());
     }
     const std::uint64_t pending = pending_rows();
     const std::uint64_t grown = pending - std::min(pending, maintained_rows_);
@@ -156,8 +157,11 @@ class ClusteredStore : public Store {
     const auto due = static_cast<long double>(grown) * static_cast<long double>(all) /
                      static_cast<long double>(pending);
     credit_rows_ = std::min(all, credit_rows_ + static_cast<std::uint64_t>(due));
-    while (credit_rows_ >= options_.step_rows_min) {
-      const std::uint64_t rows = std::min(credit_rows_, options_.step_rows_max);
+    TRY_ASSIGN(const std::uint64_t row_bytes, number(row_bytes_));
+    const std::uint64_t step_rows_max = std::clamp<std::uint64_t>(
+        options_.step_bytes_max / std::max<std::uint64_t>(row_bytes, 1), 1, options_.step_rows_max);
+    while (credit_rows_ >= std::min(options_.step_rows_min, step_rows_max)) {
+      const std::uint64_t rows = std::min(credit_rows_, step_rows_max);
       TRY(step(rows));
       credit_rows_ -= rows;
     }
@@ -264,9 +268,9 @@ class ClusteredStore : public Store {
 
   // --- Small and large --------------------------------------------------------------------------
 
+  // All rows are recent at first: maintain() moves them into the base, range by range.
   Status become_large() {
     TRY(connection_.execute(sql_.create_large_tables()));
-    if (recent_rows_ > 0) TRY(connection_.execute(sql_.move_all(sql_.recent, sql_.base)));
     TRY(connection_.execute(sql_.create_content(true)));
     return shape_changed(true);
   }
@@ -333,6 +337,7 @@ class ClusteredStore : public Store {
   const std::int64_t id_;
   const StoreSql sql_;
   std::map<std::string, Statements> statements_;
+  PreparedSql row_bytes_;
   PreparedSql add_dead_copies_;
   PreparedSql remove_recent_copies_;
   PreparedSql add_remaining_copies_;
@@ -359,6 +364,8 @@ StoreOptions store_options_for(std::uint64_t memory_bytes) {
   StoreOptions options;
   options.pending_rows_max = std::clamp(memory_bytes / kMemoryBytesOfPendingRow,
                                         options.pending_rows_min, options.pending_rows_max);
+  constexpr std::uint64_t kShareOfMemory = 8;
+  options.step_bytes_max = std::min(options.step_bytes_max, memory_bytes / kShareOfMemory);
   return options;
 }
 

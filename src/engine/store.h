@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/units.h"
 #include "duck/duck.h"
 
 namespace pgweir::engine {
@@ -63,10 +64,12 @@ struct StoreOptions {
   // Rows of the base that one step of maintain() rewrites, at the least and at the most.
   std::uint64_t step_rows_min = 64 * 1024;
   std::uint64_t step_rows_max = 256 * 1024;
+  // ... and at the most of wide rows: a step sorts so much in memory.
+  std::uint64_t step_bytes_max = 32 * kMiB;
   std::shared_ptr<StoreWork> work;  // may be absent
 };
 
-// The defaults, with less pending when there is little memory.
+// The defaults, with less pending and smaller steps when there is little memory.
 StoreOptions store_options_for(std::uint64_t memory_bytes);
 
 // The schema, in the database, of every physical table. Not for people.

@@ -135,8 +135,26 @@ std::string StoreSql::renew_base() const {
 }
 
 std::string StoreSql::move_all(const std::string& from, const std::string& to) const {
-  return fmt::format("INSERT INTO {} SELECT * FROM {} ORDER BY {}; DELETE FROM {}", to, from,
-                     kHashColumn, from);
+  return fmt::format("INSERT INTO {} SELECT * FROM {}; DELETE FROM {}", to, from, from);
+}
+
+std::string StoreSql::row_bytes() const {
+  constexpr int kSampledRows = 1000, kBytesOfNumber = 16;
+  std::string bytes = std::to_string(kBytesOfNumber);  // the hash
+  for (const StoreColumn& column : spec.columns) {
+    const std::string name = quote_identifier(column.name);
+    const bool is_number = column.type != "BLOB" && !column.type.starts_with("VARCHAR") &&
+                           !column.type.ends_with("]") && !column.type.ends_with(")");
+    if (column.type == "BLOB") {
+      bytes += fmt::format(" + coalesce(octet_length({}), 0)", name);
+    } else if (is_number || column.type.starts_with("DECIMAL")) {
+      bytes += fmt::format(" + {}", kBytesOfNumber);
+    } else {
+      bytes += fmt::format(" + coalesce(strlen(CAST({} AS VARCHAR)), 0)", name);
+    }
+  }
+  return fmt::format("SELECT CAST(coalesce(avg({}), 0) AS BIGINT) FROM (SELECT * FROM {} LIMIT {})",
+                     bytes, recent, kSampledRows);
 }
 
 // --- Deltas -----------------------------------------------------------------------------------

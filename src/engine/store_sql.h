@@ -41,6 +41,8 @@ struct StoreSql {
   // Fills `table` from a SELECT of the spec's columns, in the order of the hash.
   std::string load(const std::string& table, const std::string& select) const;
   std::string move_all(const std::string& from, const std::string& to) const;
+  // About how many bytes a recent row has, by some of them.
+  std::string row_bytes() const;
 
   // Of a delta.
   std::string count_removals(const std::string& delta) const;

@@ -199,6 +199,42 @@ TEST_F(StoreTest, StepsOfManyRowGroupsKeepEveryRow) {
   EXPECT_EQ(store_->row_count().value(), 30000U);
 }
 
+// 40,000 rows of 10 KB, where DuckDB has 192 MB.
+TEST_F(StoreTest, WideRowsAreRewrittenInWhatMemoryThereIs) {
+  ASSERT_TRUE(connection_
+                  ->execute(fmt::format("SET memory_limit = '192MB'; SET temp_directory = '{}'",
+                                        scratch_.file("spill")))
+                  .ok());
+  open(keyed_, {.small_rows_max = 20'000,
+                .pending_rows_min = 2000,
+                .pending_rows_max = 2000,
+                .step_rows_min = 20'000,
+                .step_rows_max = 40'000,
+                .step_bytes_max = 16 * kMiB});
+  constexpr int kBatchRows = 1000, kBatches = 40;
+  for (int batch = 0; batch < kBatches; ++batch) {
+    const Status filled = connection_->execute(fmt::format(
+        "DELETE FROM temp.delta; INSERT INTO temp.delta SELECT i::INTEGER, "
+        "substr(repeat(md5(i::VARCHAR), 320), 1, 10000), hash(i::INTEGER), 1 FROM range({}, {}) AS "
+        "t(i)",
+        batch * kBatchRows, (batch + 1) * kBatchRows));
+    ASSERT_TRUE(filled.ok()) << filled.error().text();
+    const Status applied = duck::in_transaction(*connection_, [&]() -> Status {
+      TRY(store_->apply("temp.delta"));
+      TRY(connection_->execute("DELETE FROM temp.delta"));
+      return store_->maintain();
+    });
+    ASSERT_TRUE(applied.ok()) << "batch " << batch << ": " << applied.error().text();
+    if (batch % 10 == 9) checkpoint();
+  }
+  EXPECT_EQ(connection_
+                ->query_int(fmt::format("SELECT count(*) FROM {} WHERE v LIKE md5(k::VARCHAR) || "
+                                        "'%' AND strlen(v) = 10000",
+                                        store_->content_name()))
+                .value(),
+            kBatchRows * kBatches);
+}
+
 // (DuckDB loses the rows of the second INSERT when the first had an ORDER BY.)
 TEST_F(StoreTest, ManyRowsAfterLoadingNothingAreKept) {
   open(keyed_, {.small_rows_max = 2, .pending_rows_min = 1, .pending_rows_max = 1});
