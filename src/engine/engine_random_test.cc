@@ -21,10 +21,10 @@ using Content = std::multiset<Texts>;
 
 // A few rows make a store large, and have it rewritten again and again.
 const StoreOptions kTinyStores{.small_rows_max = 10,
-                                   .pending_rows_min = 10,
-                                   .pending_rows_max = 30,
-                                   .step_rows_min = 5,
-                                   .step_rows_max = 50};
+                               .pending_rows_min = 10,
+                               .pending_rows_max = 30,
+                               .step_rows_min = 5,
+                               .step_rows_max = 50};
 
 Texts texts_of(const TextRow& row) {
   Texts texts;

@@ -99,10 +99,9 @@ class ClusteredStore : public Store {
     Statements& statements = statements_for(delta_table);
     TRY_ASSIGN(const std::uint64_t removals, number(statements.count_removals));
     if (removals > 0) {
-      const Status removed = !large_         ? remove_in_place(statements, removals)
-                             : sql_.is_bag() ? remove_copies(statements, removals)
-                                             : remove_large(statements, removals);
-      TRY(removed);
+      TRY(!large_         ? remove_in_place(statements, removals)
+          : sql_.is_bag() ? remove_copies(statements, removals)
+                          : remove_large(statements, removals));
     }
     TRY_ASSIGN(const std::uint64_t added, statements.add.run(connection_));
     recent_rows_ += added;

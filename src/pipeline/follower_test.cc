@@ -18,7 +18,6 @@
 namespace pgweir::pipeline {
 namespace {
 using namespace std::chrono_literals;
-using testing::HasSubstr;
 
 class FailingTarget final : public FollowerTarget {
  public:

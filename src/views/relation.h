@@ -20,7 +20,8 @@ struct Relation {
   std::string rows;
   // SQL, quoted, for FROM: the columns, the key columns that are not among them, kHashColumn.
   std::string content;
-  // The store whose content this is, where `content` shows nothing else; its owner may make it anew.
+  // The store whose content this is, where `content` shows nothing else; its owner may make it
+  // anew.
   std::weak_ptr<engine::Store> store;
   // The temporary table (or view) with the change of this batch: as `content`, and kWeightColumn.
   // Rows may cancel each other out; who reads it adds up the weights.
