@@ -153,8 +153,10 @@ std::string StoreSql::row_bytes() const {
       bytes += fmt::format(" + coalesce(strlen(CAST({} AS VARCHAR)), 0)", name);
     }
   }
-  return fmt::format("SELECT CAST(coalesce(avg({}), 0) AS BIGINT) FROM (SELECT * FROM {} LIMIT {})",
-                     bytes, recent, kSampledRows);
+  return fmt::format(
+      "SELECT CAST(coalesce(avg({0}), 0) AS BIGINT) FROM ((SELECT * FROM {1} LIMIT {3}) UNION ALL "
+      "(SELECT * FROM {2} LIMIT {3}))",
+      bytes, recent, base, kSampledRows);
 }
 
 // --- Deltas -----------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ struct StoreSql {
   // Fills `table` from a SELECT of the spec's columns, in the order of the hash.
   std::string load(const std::string& table, const std::string& select) const;
   std::string move_all(const std::string& from, const std::string& to) const;
-  // About how many bytes a recent row has, by some of them.
+  // About how many bytes a row of a large store has, by some of them.
   std::string row_bytes() const;
 
   // Of a delta.
