@@ -24,7 +24,8 @@ const StoreOptions kTinyStores{.small_rows_max = 10,
                                .pending_rows_min = 10,
                                .pending_rows_max = 30,
                                .step_rows_min = 5,
-                               .step_rows_max = 50};
+                               .step_rows_max = 50,
+                               .many_keys_min = 3};
 
 Texts texts_of(const TextRow& row) {
   Texts texts;

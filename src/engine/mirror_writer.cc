@@ -143,18 +143,43 @@ Status MirrorWriter::open_stage_appender() {
   return {};
 }
 
-// The old rows of the staged keys. (The condition on n is always true: a filter on the small side
-// makes DuckDB push a Bloom filter of its keys into the scan of the large one.)
-Result<std::string> MirrorWriter::old_rows_statement() {
-  TRY_ASSIGN(const std::string rows, store_->lookup(looked_up_hashes()));
+// The old rows of `keys`, of those in `rows`.
+std::string MirrorWriter::old_rows_statement(const std::string& rows,
+                                             const std::string& keys) const {
   const auto column = [&](std::size_t i) {
     return fmt::format("m.{}, ", quote_identifier(layout_.columns[i].name));
   };
-  return fmt::format(
-      "INSERT INTO {} SELECT {}m.{} FROM {} AS m JOIN (SELECT *, hash({}) AS h FROM {} "
-      "WHERE had_old AND n >= 0) AS s ON m.{} = s.h{}",
-      old_, joined(layout_.columns.size(), "", column), kHashColumn, rows, staged_keys(), stage_,
-      kHashColumn, same_key());
+  return fmt::format("INSERT INTO {} SELECT {}m.{} FROM {} AS m JOIN ({}) AS s ON m.{} = s.h{}",
+                     old_, joined(layout_.columns.size(), "", column), kHashColumn, rows, keys,
+                     kHashColumn, same_key());
+}
+
+// Fills the table of the old rows of all staged keys, `wanted` of them.
+Status MirrorWriter::find_old_rows(std::uint64_t wanted) {
+  // (The condition on n is always true: a filter on the small side makes DuckDB push a Bloom filter
+  // of its keys into the scan of the large one.)
+  const std::string staged = fmt::format("SELECT *, hash({}) AS h FROM {} WHERE had_old AND n >= 0",
+                                         staged_keys(), stage_);
+  if (!store_->are_many(wanted)) {
+    TRY_ASSIGN(const std::string rows, store_->lookup(looked_up_hashes()));
+    find_old_.set(old_rows_statement(rows, staged));
+    TRY(find_old_.run(connection_));
+    return {};
+  }
+  find_recent_.set(old_rows_statement(store_->recent_name(), staged));
+  TRY_ASSIGN(const std::uint64_t found, find_recent_.run(connection_));
+  if (found >= wanted) return {};
+  std::string is_found = "s.h = o.found";
+  for (std::size_t i = 0; i < layout_.columns.size(); ++i) {
+    if (is_key(i)) is_found += fmt::format(" AND s.c{0} = o.o{0}", i);
+  }
+  const std::string left =
+      fmt::format("SELECT s.* FROM ({}) AS s ANTI JOIN {} AS o ON {}", staged, old_, is_found);
+  TRY_ASSIGN(const std::string rows,
+             store_->lookup_base(fmt::format("SELECT h AS {} FROM ({})", kHashColumn, left)));
+  find_base_.set(old_rows_statement(rows, left));
+  TRY(find_base_.run(connection_));
+  return {};
 }
 
 // The hashes of the staged keys that have an old row.
@@ -315,7 +340,7 @@ Status MirrorWriter::put_key_row(duck::Appender& out, const Cell* row, const mod
 // --- A batch ----------------------------------------------------------------------------------
 
 // Stages one row for each key, or for each copy of a row that comes or goes.
-Status MirrorWriter::stage_changes(const model::Batch& batch, bool& looks_up) {
+Status MirrorWriter::stage_changes(const model::Batch& batch, std::uint64_t& looked_up) {
   duck::Appender& out = *stage_appender_;
   for (const NetChange& change : consolidator_.rows()) {
     if (layout_.identity.kind == MirrorKind::kKeyed) {
@@ -326,7 +351,7 @@ Status MirrorWriter::stage_changes(const model::Batch& batch, bool& looks_up) {
       out.append_bool(change.after != nullptr);
       out.append_int(0);
       TRY(out.end_row());
-      looks_up = looks_up || change.had_old;
+      looked_up += change.had_old;
       continue;
     }
     for (std::int32_t i = 0; i < std::abs(change.count); ++i) {
@@ -343,13 +368,12 @@ Status MirrorWriter::stage_changes(const model::Batch& batch, bool& looks_up) {
 Result<std::uint64_t> MirrorWriter::make_delta(const model::Batch& batch) {
   TRY(open_stage_appender());
   if (consolidator_.has_unchanged_cells()) TRY(resolve_unchanged(batch));
-  bool looks_up = false;
-  TRY(stage_changes(batch, looks_up));
+  std::uint64_t looked_up = 0;
+  TRY(stage_changes(batch, looked_up));
   // Rows that are only new need no look at the old ones. After a truncate there are none.
+  const bool looks_up = looked_up > 0;
   if (looks_up) {
-    TRY_ASSIGN(std::string find_old, old_rows_statement());
-    find_old_.set(std::move(find_old));
-    TRY(find_old_.run(connection_));
+    TRY(find_old_rows(looked_up));
   }
   duck::Statement& statement = looks_up ? *add_changes_ : *add_inserts_;
   auto made = statement.execute();

@@ -81,7 +81,8 @@ class MirrorWriter {
 
   Status create_temporary_tables();
   Status prepare_statements();
-  Result<std::string> old_rows_statement();
+  std::string old_rows_statement(const std::string& rows, const std::string& keys) const;
+  Status find_old_rows(std::uint64_t wanted);
   std::string looked_up_hashes() const;
   std::string changes_statement() const;
   Status resolve_unchanged(const model::Batch& batch);
@@ -91,7 +92,7 @@ class MirrorWriter {
   Status put_key_row(duck::Appender& out, const model::Cell* row, const model::Batch& batch);
   Error does_not_fit(Fit fit, std::size_t kept_index, const model::Cell* row,
                      const model::Cell* key_row, const model::Batch& batch);
-  Status stage_changes(const model::Batch& batch, bool& looks_up);
+  Status stage_changes(const model::Batch& batch, std::uint64_t& looked_up);
   Status open_stage_appender();
   std::string staged_keys() const;
   std::string same_key() const;
@@ -115,6 +116,8 @@ class MirrorWriter {
   std::unique_ptr<duck::Statement> clear_stage_;
   std::unique_ptr<duck::Statement> clear_delta_;
   PreparedSql find_old_;
+  PreparedSql find_recent_;
+  PreparedSql find_base_;
   std::unique_ptr<duck::Statement> clear_old_;
   std::unique_ptr<duck::Statement> add_changes_;
   std::unique_ptr<duck::Statement> add_inserts_;

@@ -16,9 +16,10 @@ using duck::quote_literal;
 
 constexpr std::uint64_t kLastHash = ~std::uint64_t{0};
 constexpr const char* kStoresTable = "pgweir_internal.stores";
-// The share of the base that may be pending, within the bounds of the options; and of that, how
-// much is let alone: the longer a change waits, the more others share the rewriting of its range.
+// The share of a store that may be pending, within the bounds of the options: the longer a change
+// waits, the more others share the rewriting of its range.
 constexpr std::uint64_t kPendingShare = 8;
+constexpr std::uint64_t kPendingShareOfBacklog = 3;
 
 // Everything that a stored table depends on, as text; compared when a store is opened again.
 std::string describe_spec(const StoreSpec& spec) {
@@ -53,6 +54,8 @@ class ClusteredStore : public Store {
         row_bytes_(sql_.row_bytes()),
         rollbacks_(connection.rollbacks()) {}
 
+  ~ClusteredStore() override { share_pending(0); }
+
   Status create() {
     TRY(connection_.execute(fmt::format("INSERT INTO {} VALUES ({}, {}, {}, false, 0)",
                                         kStoresTable, id_, quote_literal(spec_.name),
@@ -80,6 +83,7 @@ class ClusteredStore : public Store {
     }
     maintained_rows_ = pending_rows();
     credit_rows_ = 0;
+    share_pending(large_ ? pending_rows() : 0);
     // The temporary table of the copies may be gone.
     add_dead_copies_.set("");
     rollbacks_ = connection_.rollbacks();
@@ -92,6 +96,15 @@ class ClusteredStore : public Store {
   Result<std::string> lookup(const std::string& keys) override {
     TRY(settle());
     return large_ ? sql_.lookup(keys) : sql_.content;
+  }
+
+  bool are_many(std::uint64_t keys) const override { return keys >= options_.many_keys_min; }
+  const std::string& recent_name() const override { return sql_.recent; }
+
+  Result<std::string> lookup_base(const std::string& keys) override {
+    TRY(settle());
+    if (large_) return fmt::format("({})", sql_.live_base(keys));
+    return fmt::format("(SELECT * FROM {} LIMIT 0)", sql_.recent);
   }
 
   Status apply(const std::string& delta_table) override {
@@ -131,6 +144,7 @@ class ClusteredStore : public Store {
       TRY(connection_.execute("DELETE FROM " + sql_.dead));
     }
     recent_rows_ = base_rows_ = dead_rows_ = maintained_rows_ = credit_rows_ = 0;
+    share_pending(0);
     return {};
   }
 
@@ -145,15 +159,17 @@ class ClusteredStore : public Store {
     const std::uint64_t pending = pending_rows();
     const std::uint64_t grown = pending - std::min(pending, maintained_rows_);
     maintained_rows_ = pending;
-    const std::uint64_t pending_max = std::clamp(
-        base_rows_ / kPendingShare, options_.pending_rows_min, options_.pending_rows_max);
-    // Three quarters are let alone; beyond them as much is worked in as comes.
+    share_pending(pending);
+    const std::uint64_t pending_max = pending_rows_max(grown);
+    // Three quarters are let alone; beyond them as much is worked in as comes, and beyond the
+    // maximum, which a backlog may have left, twice as much.
     if (pending <= pending_max / 4 * 3) {
       credit_rows_ = 0;
       return {};
     }
     const std::uint64_t all = base_rows_ + recent_rows_;
-    const auto due = static_cast<long double>(grown) * static_cast<long double>(all) /
+    const std::uint64_t worked_in = pending > pending_max ? 2 * grown : grown;
+    const auto due = static_cast<long double>(worked_in) * static_cast<long double>(all) /
                      static_cast<long double>(pending);
     credit_rows_ = std::min(all, credit_rows_ + static_cast<std::uint64_t>(due));
     TRY_ASSIGN(const std::uint64_t row_bytes, number(row_bytes_));
@@ -165,6 +181,7 @@ class ClusteredStore : public Store {
       credit_rows_ -= rows;
     }
     maintained_rows_ = pending_rows();
+    share_pending(maintained_rows_);
     return connection_.execute(fmt::format("UPDATE {} SET next_hash = {}::UBIGINT WHERE id = {}",
                                            kStoresTable, next_hash_, id_));
   }
@@ -180,8 +197,9 @@ class ClusteredStore : public Store {
   struct Statements {
     PreparedSql count_removals;
     PreparedSql add;
-    PreparedSql remove_recent;
-    PreparedSql add_dead;
+    // Of few rows to remove, and of many.
+    PreparedSql remove_recent[2];
+    PreparedSql add_dead[2];
     PreparedSql count_base_copies;
     PreparedSql count_recent_copies;
     PreparedSql count_taken_copies;
@@ -193,8 +211,10 @@ class ClusteredStore : public Store {
     if (!is_new) return made;
     made.count_removals.set(sql_.count_removals(delta));
     made.add.set(sql_.add(delta));
-    made.remove_recent.set(sql_.remove_recent(delta));
-    made.add_dead.set(sql_.add_dead(delta));
+    for (const bool many : {false, true}) {
+      made.remove_recent[many].set(sql_.remove_recent(delta, many));
+      made.add_dead[many].set(sql_.add_dead(delta, many));
+    }
     made.count_base_copies.set(sql_.count_base_copies(delta));
     made.count_recent_copies.set(sql_.count_recent_copies(delta));
     made.count_taken_copies.set(sql_.count_taken_copies(delta));
@@ -216,6 +236,28 @@ class ClusteredStore : public Store {
 
   std::uint64_t pending_rows() const { return recent_rows_ + dead_rows_; }
 
+  // How many rows may be pending, after a batch that left `grown` more.
+  std::uint64_t pending_rows_max(std::uint64_t grown) const {
+    const bool backlog = grown >= options_.backlog_rows_min;
+    const std::uint64_t share =
+        (base_rows_ + recent_rows_) / (backlog ? kPendingShareOfBacklog : kPendingShare);
+    const std::uint64_t most = backlog
+                                   ? options_.pending_rows_total_max
+                                   : std::max(options_.pending_rows_min, options_.pending_rows_max);
+    const std::uint64_t others =
+        options_.work == nullptr ? 0 : options_.work->pending_rows - shared_pending_;
+    const std::uint64_t left =
+        options_.pending_rows_total_max - std::min(options_.pending_rows_total_max, others);
+    const std::uint64_t wanted = std::min(std::max(share, options_.pending_rows_min), most);
+    return std::max(std::min(wanted, left), std::min(wanted, options_.pending_rows_floor));
+  }
+
+  void share_pending(std::uint64_t pending) {
+    if (options_.work == nullptr) return;
+    options_.work->pending_rows += pending - shared_pending_;
+    shared_pending_ = pending;
+  }
+
   Error missing(std::uint64_t found, std::uint64_t expected) const {
     return error(Code::kInternal, fmt::format("store {} removed {} rows where the delta names {}",
                                               spec_.name, found, expected));
@@ -224,7 +266,8 @@ class ClusteredStore : public Store {
   // --- Removing rows ----------------------------------------------------------------------------
 
   Status remove_in_place(Statements& statements, std::uint64_t expected) {
-    TRY_ASSIGN(const std::uint64_t removed, statements.remove_recent.run(connection_));
+    const bool many = are_many(expected);
+    TRY_ASSIGN(const std::uint64_t removed, statements.remove_recent[many].run(connection_));
     if (removed != expected) return missing(removed, expected);
     recent_rows_ -= removed;
     return {};
@@ -232,10 +275,11 @@ class ClusteredStore : public Store {
 
   // A row that is not recent is one of the base, or not there at all: that nobody looks up.
   Status remove_large(Statements& statements, std::uint64_t expected) {
-    TRY_ASSIGN(const std::uint64_t died, statements.add_dead.run(connection_));
+    const bool many = are_many(expected);
+    TRY_ASSIGN(const std::uint64_t died, statements.add_dead[many].run(connection_));
     dead_rows_ += died;
     if (died == expected) return {};
-    TRY_ASSIGN(const std::uint64_t removed, statements.remove_recent.run(connection_));
+    TRY_ASSIGN(const std::uint64_t removed, statements.remove_recent[many].run(connection_));
     if (removed + died != expected) return missing(removed + died, expected);
     recent_rows_ -= removed;
     return {};
@@ -350,6 +394,7 @@ class ClusteredStore : public Store {
   std::uint64_t next_hash_ = 0;        // where the next step begins
   std::uint64_t maintained_rows_ = 0;  // pending after the last maintain()
   std::uint64_t credit_rows_ = 0;      // to be rewritten
+  std::uint64_t shared_pending_ = 0;   // this store's part of options_.work->pending_rows
 };
 
 }  // namespace
@@ -359,10 +404,10 @@ std::string beside_hash(const std::string& condition) {
 }
 
 StoreOptions store_options_for(std::uint64_t memory_bytes) {
-  constexpr std::uint64_t kMemoryBytesOfPendingRow = 1024;
+  // At 64 bytes a row that is a quarter of the memory, at the worst.
+  constexpr std::uint64_t kMemoryBytesOfPendingRow = 256;
   StoreOptions options;
-  options.pending_rows_max = std::clamp(memory_bytes / kMemoryBytesOfPendingRow,
-                                        options.pending_rows_min, options.pending_rows_max);
+  options.pending_rows_total_max = memory_bytes / kMemoryBytesOfPendingRow;
   constexpr std::uint64_t kShareOfMemory = 8;
   options.step_bytes_max = std::min(options.step_bytes_max, memory_bytes / kShareOfMemory);
   return options;

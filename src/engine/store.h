@@ -46,10 +46,13 @@ struct StoreSpec {
   bool operator==(const StoreSpec&) const = default;
 };
 
-// What stores did since the last checkpoint of their database; the engine counts it back to 0 then.
+// What the stores of a database do together.
 struct StoreWork {
-  // By rewriting ranges. DuckDB keeps up to 64 bytes of memory for each until the checkpoint.
+  // By rewriting ranges since the last checkpoint; the engine counts it back to 0 then. DuckDB
+  // keeps up to 64 bytes of memory for each until the checkpoint.
   std::uint64_t deleted_rows = 0;
+  // Of all large stores, what is not yet worked into their bases.
+  std::uint64_t pending_rows = 0;
 };
 
 struct StoreOptions {
@@ -58,18 +61,27 @@ struct StoreOptions {
   // Of a large store: changes that are not yet worked into the base, as rows of the two tables that
   // every lookup reads whole. About an eighth of the base, within these bounds. The more, the less
   // often the base is rewritten: each change costs some (rows of the base) / (2 * this) rows.
-  // Their deletes pin up to 64 bytes of memory a row.
   std::uint64_t pending_rows_min = 256 * 1024;
   std::uint64_t pending_rows_max = 512 * 1024;
+  // A batch that leaves so many more pending is one of a backlog, where rewriting costs more than
+  // lookups: then a third of the base may be pending, and as many rows as memory allows.
+  std::uint64_t backlog_rows_min = 8 * 1024;
+  // Of all stores together: their deletes pin up to 64 bytes of DuckDB's memory a row. What one
+  // store has, others cannot; but each has pending_rows_floor.
+  std::uint64_t pending_rows_total_max = 4 * 1024 * 1024;
+  std::uint64_t pending_rows_floor = 64 * 1024;
   // Rows of the base that one step of maintain() rewrites, at the least and at the most.
   std::uint64_t step_rows_min = 64 * 1024;
   std::uint64_t step_rows_max = 256 * 1024;
   // ... and at the most of wide rows: a step sorts so much in memory.
   std::uint64_t step_bytes_max = 32 * kMiB;
+  // So many keys are many: they are looked up, and rows removed, in the ways that pay for large
+  // batches.
+  std::uint64_t many_keys_min = 1024;
   std::shared_ptr<StoreWork> work;  // may be absent
 };
 
-// The defaults, with less pending and smaller steps when there is little memory.
+// The defaults, with as much pending and such steps as memory allows.
 StoreOptions store_options_for(std::uint64_t memory_bytes);
 
 // The schema, in the database, of every physical table. Not for people.
@@ -103,6 +115,14 @@ class Store {
   // FROM with the rows of the content whose hash is in `keys`, a SELECT of few rows with a column
   // kHashColumn; it may give other rows as well. The text changes when the store becomes large.
   virtual Result<std::string> lookup(const std::string& keys) = 0;
+
+  // The two halves of lookup(). With many keys it pays to look among the recent rows first, and for
+  // what is not found there in the base: it has rows of every key's range, and many changes concern
+  // rows that came a moment ago. recent_name(), quoted, has the same columns; a small store has
+  // nothing else, and lookup_base() is then a SELECT without rows.
+  virtual bool are_many(std::uint64_t keys) const = 0;
+  virtual const std::string& recent_name() const = 0;
+  virtual Result<std::string> lookup_base(const std::string& keys) = 0;
 
   // Removes the rows of weight -1 and adds those of weight +1 of `delta_table`, which has the
   // spec's columns, kHashColumn and kWeightColumn in this order and no row both ways (consolidated;

@@ -19,12 +19,15 @@ std::string list_of(const std::vector<StoreColumn>& columns, const std::string& 
   return out;
 }
 
-std::string definition_of(const std::vector<StoreColumn>& columns) {
+std::string definition_of(const std::vector<StoreColumn>& columns, const char* storage = "") {
   std::string out;
   for (const StoreColumn& column : columns)
-    out += fmt::format("{} {}, ", quote_identifier(column.name), column.type);
-  return out + fmt::format("{} UBIGINT", kHashColumn);
+    out += fmt::format("{} {}{}, ", quote_identifier(column.name), column.type, storage);
+  return out + fmt::format("{} UBIGINT{}", kHashColumn, storage);
 }
+
+// Of rows that will soon be written once more: to compress them costs more than it saves.
+constexpr const char* kUncompressed = " USING COMPRESSION uncompressed";
 
 std::string hash_of(const StoreSpec& spec) {
   if (spec.key.empty()) return "0::UBIGINT";
@@ -87,12 +90,13 @@ std::string StoreSql::distinct_rows(const std::string& from) const {
 }
 
 std::string StoreSql::create_recent() const {
-  return fmt::format("CREATE TABLE {} ({})", recent, definition_of(spec.columns));
+  return fmt::format("CREATE TABLE {} ({})", recent,
+                     definition_of(spec.columns, spec.key.empty() ? "" : kUncompressed));
 }
 
 std::string StoreSql::create_large_tables() const {
   return fmt::format("CREATE TABLE {} ({}); CREATE TABLE {} ({})", base,
-                     definition_of(spec.columns), dead, definition_of(identity()));
+                     definition_of(spec.columns), dead, definition_of(identity(), kUncompressed));
 }
 
 std::string StoreSql::create_counted() const {
@@ -111,7 +115,6 @@ std::string StoreSql::create_content(bool large) const {
       content, columns, kHashColumn, base, dead, same_row(identity()), recent);
 }
 
-// The base's rows but for those of `keys` that are dead.
 std::string StoreSql::live_base(const std::string& keys) const {
   return fmt::format(
       "SELECT {0}, s.{1} FROM {2} AS s ANTI JOIN (SELECT d.* FROM {3} AS d JOIN ({4}) AS "
@@ -170,10 +173,10 @@ std::string StoreSql::add(const std::string& delta) const {
                      list_of(spec.columns), kHashColumn, delta, kWeightColumn);
 }
 
-std::string StoreSql::remove_recent(const std::string& delta) const {
+std::string StoreSql::remove_recent(const std::string& delta, bool many) const {
   if (!is_bag())
     return fmt::format("DELETE FROM {} AS s USING {} AS d WHERE {}", recent, removals(delta),
-                       found_row(identity()));
+                       many ? same_row(identity()) : found_row(identity()));
   // As many of the equal rows as the delta takes away.
   return fmt::format(
       "DELETE FROM {0} AS s USING (SELECT pgweir_rid, pgweir_h FROM (SELECT s.rowid AS "
@@ -187,11 +190,13 @@ std::string StoreSql::remove_recent(const std::string& delta) const {
       beside_hash("s.rowid = gone.pgweir_rid"));
 }
 
-std::string StoreSql::add_dead(const std::string& delta) const {
+std::string StoreSql::add_dead(const std::string& delta, bool many) const {
+  const std::string same = same_row(identity());
   return fmt::format(
       "INSERT INTO {0} SELECT {1}, s.{2} FROM {3} AS s ANTI JOIN (SELECT s.* FROM {4} AS s JOIN "
-      "{3} AS d ON s.{2} = d.{2}) AS d ON {5}",
-      dead, list_of(identity(), "s."), kHashColumn, removals(delta), recent, same_row(identity()));
+      "{3} AS d ON {6}) AS d ON {5}",
+      dead, list_of(identity(), "s."), kHashColumn, removals(delta), recent, same,
+      many ? same : fmt::format("s.{0} = d.{0}", kHashColumn));
 }
 
 std::string StoreSql::count_base_copies(const std::string& delta) const {

@@ -34,6 +34,8 @@ struct StoreSql {
   std::string create_counted() const;
   std::string create_content(bool large) const;
   std::string lookup(const std::string& keys) const;
+  // The base's rows but for those of `keys` that are dead.
+  std::string live_base(const std::string& keys) const;
   // DuckDB 1.5.5 loses rows without an error: after an INSERT with an ORDER BY that gives no row,
   // the next large INSERT into that table in the same transaction leaves nothing behind. So no
   // such statement may be run for nothing; after load() of nothing the base is made anew.
@@ -44,12 +46,13 @@ struct StoreSql {
   // About how many bytes a row of a large store has, by some of them.
   std::string row_bytes() const;
 
-  // Of a delta.
+  // Of a delta; `many`: with more rows to remove than DuckDB finds one by one, so that equal hashes
+  // of different rows would cost more than comparing whole rows at once.
   std::string count_removals(const std::string& delta) const;
   std::string add(const std::string& delta) const;
-  std::string remove_recent(const std::string& delta) const;
+  std::string remove_recent(const std::string& delta, bool many) const;
   // The rows to remove that are not recent are dead.
-  std::string add_dead(const std::string& delta) const;
+  std::string add_dead(const std::string& delta, bool many) const;
   // Of a bag that is large: every copy of every row to remove is looked up, all of them are
   // removed, and those that stay are added again.
   std::string count_base_copies(const std::string& delta) const;
@@ -75,7 +78,6 @@ struct StoreSql {
   std::vector<StoreColumn> identity() const;
   std::string removals(const std::string& delta) const;
   std::string distinct_rows(const std::string& from) const;
-  std::string live_base(const std::string& keys) const;
   std::string content_in(const Range& range) const;
 };
 

@@ -251,6 +251,50 @@ TEST_F(StoreTest, WideRowsAreRewrittenInWhatMemoryThereIs) {
             kBatchRows * kBatches / 2);
 }
 
+// A backlog leaves more pending, small batches then work off more than they bring; and what one
+// store has pending, another cannot have.
+TEST_F(StoreTest, WhatIsPendingStaysWithinItsBounds) {
+  const StoreOptions options{.small_rows_max = 100,
+                             .pending_rows_min = 100,
+                             .pending_rows_max = 500,
+                             .backlog_rows_min = 50,
+                             .pending_rows_total_max = 1500,
+                             .pending_rows_floor = 200,
+                             .step_rows_min = 10,
+                             .step_rows_max = 1000,
+                             .work = std::make_shared<StoreWork>()};
+  open(keyed_, options);
+  int next = 0;
+  const auto add = [&](int rows) {
+    const Status filled = connection_->execute(
+        fmt::format("DELETE FROM temp.delta; INSERT INTO temp.delta SELECT i::INTEGER, 'v', "
+                    "hash(i::INTEGER), 1 FROM range({}, {}) AS t(i)",
+                    next, next + rows));
+    ASSERT_TRUE(filled.ok()) << filled.error().text();
+    next += rows;
+    ASSERT_TRUE(store_->apply("temp.delta").ok());
+    ASSERT_TRUE(store_->maintain().ok());
+  };
+  for (int i = 0; i < 60; ++i) add(100);
+  EXPECT_GT(options.work->pending_rows, 750U);
+  EXPECT_LE(options.work->pending_rows, 1500U);
+  for (int i = 0; i < 300; ++i) add(10);
+  EXPECT_LE(options.work->pending_rows, 510U);
+  for (int i = 0; i < 30; ++i) add(100);
+  const std::uint64_t of_first = options.work->pending_rows;
+  EXPECT_GT(of_first, 750U);
+
+  const std::unique_ptr<Store> first = std::move(store_);
+  StoreSpec second = keyed_;
+  second.name = "another";
+  open(second, options);
+  for (int i = 0; i < 60; ++i) add(100);
+  EXPECT_LE(options.work->pending_rows, 1500U);
+  EXPECT_EQ(store_->row_count().value(), 6000U);
+  store_.reset();
+  EXPECT_EQ(options.work->pending_rows, of_first);
+}
+
 // (DuckDB loses the rows of the second INSERT when the first had an ORDER BY.)
 TEST_F(StoreTest, ManyRowsAfterLoadingNothingAreKept) {
   open(keyed_, {.small_rows_max = 2, .pending_rows_min = 1, .pending_rows_max = 1});
@@ -276,8 +320,13 @@ class StoreModelTest : public StoreTest, public testing::WithParamInterface<int>
     const StoreOptions options{.small_rows_max = 20,
                                .pending_rows_min = pick(60) + 1,
                                .pending_rows_max = pick(60) + 61,
+                               .backlog_rows_min = pick(30) + 1,
+                               .pending_rows_total_max = pick(100) + 61,
+                               .pending_rows_floor = 1,
                                .step_rows_min = pick(30) + 1,
-                               .step_rows_max = pick(60) + 31};
+                               .step_rows_max = pick(60) + 31,
+                               .many_keys_min = pick(15) + 1,
+                               .work = std::make_shared<StoreWork>()};
     open(spec, options);
     for (int batch = 0; batch < 60 && !HasFailure(); ++batch) {
       const std::size_t what = pick(40);

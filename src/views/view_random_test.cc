@@ -123,7 +123,8 @@ class ViewRandomTest : public ViewFixture {
                                             .pending_rows_min = 10,
                                             .pending_rows_max = 30,
                                             .step_rows_min = 5,
-                                            .step_rows_max = 50};
+                                            .step_rows_max = 50,
+                                            .many_keys_min = 4};
     open(tables, sources);
   }
 
