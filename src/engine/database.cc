@@ -2,7 +2,10 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <filesystem>
+
+#include "base/units.h"
 
 namespace pgweir::engine {
 namespace {
@@ -13,11 +16,20 @@ namespace {
 constexpr int kRowGroupRows = 4096;
 // A lookup reads whole blocks, of which a column of a row group needs one or a part.
 constexpr int kBlockBytes = 65'536;
-// Of the memory that the engine may use, what DuckDB's buffers get: the rest is for what DuckDB
-// does not count, plans and results and the allocators' slack.
-constexpr double kBufferShare = 0.75;
+// Of the memory that the engine may use, what DuckDB's buffers do not get: for a batch on its way,
+// whatever the memory is, and for what DuckDB does not count, as what it knows of each row group,
+// plans and results and the allocators' slack.
+constexpr std::uint64_t kBatchBytes = 48 * kMiB;
+constexpr double kUncountedShare = 0.25;
+constexpr double kBufferShareMin = 0.5;
 // Keys of a batch for which a join prunes row groups one by one.
 constexpr int kPrunedKeysMax = 1000;
+
+std::uint64_t buffer_bytes_of(std::uint64_t memory_bytes) {
+  const auto memory = static_cast<double>(memory_bytes);
+  const double wanted = memory * (1 - kUncountedShare) - static_cast<double>(kBatchBytes);
+  return static_cast<std::uint64_t>(std::max(wanted, memory * kBufferShareMin));
+}
 
 }  // namespace
 
@@ -29,8 +41,7 @@ Result<std::unique_ptr<EngineDatabase>> EngineDatabase::open(const DatabaseOptio
                  failed.message());
   const std::string path = options.directory + "/engine.duckdb";
   auto opened = std::unique_ptr<EngineDatabase>(new EngineDatabase(path));
-  const auto buffer_bytes =
-      static_cast<std::uint64_t>(static_cast<double>(options.memory_bytes) * kBufferShare);
+  const std::uint64_t buffer_bytes = buffer_bytes_of(options.memory_bytes);
   // The database proper is attached to an empty one in memory: only so can it have small row
   // groups.
   TRY_ASSIGN(

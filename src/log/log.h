@@ -32,7 +32,7 @@ struct LogOptions {
   std::uint32_t write_buffer_bytes_max = 1u << 20;
   // Frames kept in memory after they are durable, for followers at the tip. A follower further
   // behind reads segments.
-  std::uint64_t tip_bytes_max = 16 * kMiB;
+  std::uint64_t tip_bytes_max = 8 * kMiB;
   std::uint32_t frame_bytes_max = 1u << 30;  // a payload above it is kInvalid; damage when read
 };
 

@@ -36,7 +36,7 @@ struct ParquetOptions {
 
   // For rows that wait; what is more waits in the folder. Beside it, 32 KiB for each column of each
   // file that is being written.
-  std::uint64_t memory_bytes = 64 * kMiB;
+  std::uint64_t memory_bytes = 48 * kMiB;
   int threads = 1;  // that write Parquet
 
   // How numeric without a precision is kept: DECIMAL(precision, scale).
