@@ -110,6 +110,22 @@ TEST_F(ViewSetTest, TumblingWindowsBeginAt1970) {
       "2026-01-01 00:00:00+00|2026-01-08 00:00:00+00|3;NULL|NULL|1");
 }
 
+TEST_F(ViewSetTest, WindowsOfTimesFarAwayAndOfTimesThatNeverCome) {
+  open(tables_, {{"per_month",
+                  "SELECT window_start, window_end, sum(amount) AS volume FROM "
+                  "tumble(transfers, created_at, INTERVAL 1 MONTH) GROUP BY 1, 2"}});
+  begin();
+  builder().insert(transfers_, {"1", "infinity", "1"});
+  builder().insert(transfers_, {"2", "-infinity", "2"});
+  builder().insert(transfers_, {"3", "1800-02-10 23:59:59.5+00", "3"});
+  builder().insert(transfers_, {"4", "0044-03-15 12:00:00+00 BC", "4"});
+  ASSERT_EQ(commit(), "");
+  EXPECT_EQ(rows("SELECT CAST(window_start AS VARCHAR), CAST(window_end AS VARCHAR), volume FROM "
+                 "per_month"),
+            "-infinity|-infinity|2;0044-03-01 (BC) 00:00:00+00|0044-04-01 (BC) 00:00:00+00|4;"
+            "1800-02-01 00:00:00+00|1800-03-01 00:00:00+00|3;infinity|infinity|1");
+}
+
 TEST_F(ViewSetTest, OtherSelectsAreComputedAnew) {
   open(tables_,
        {{"largest", "SELECT max(amount) AS largest FROM entries"},

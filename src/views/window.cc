@@ -70,14 +70,19 @@ Result<Window> make_window(SqlParser& parser, const TumbleCall& call, const Rela
   window.time_column = time->name;
   window.type = zoned ? time->type : "TIMESTAMP";
   const std::string column = quote_identifier(time->name);
-  // Windows are aligned to 1970-01-01 00:00 UTC, whatever the session's time zone.
-  const std::string local = zoned ? fmt::format("timezone('UTC', {})", column)
+  // Windows are aligned to 1970-01-01 00:00 UTC, whatever the session's time zone. (By way of
+  // microseconds: timezone('UTC', ...) gives the same and takes ten times as long.)
+  const std::string local = zoned ? fmt::format("make_timestamp(epoch_us({}))", column)
                                   : fmt::format("CAST({} AS TIMESTAMP)", column);
   const std::string bucket =
       fmt::format("time_bucket({}, {}, TIMESTAMP '1970-01-01')", length, local);
-  window.start_sql = zoned ? fmt::format("timezone('UTC', {})", bucket) : bucket;
-  window.end_sql = zoned ? fmt::format("timezone('UTC', {} + {})", bucket, length)
-                         : fmt::format("{} + {}", bucket, length);
+  const auto typed = [&](const std::string& timestamp) {
+    if (!zoned) return timestamp;
+    return fmt::format("CASE WHEN isfinite({0}) THEN make_timestamptz(epoch_us({1})) ELSE {0} END",
+                       column, timestamp);
+  };
+  window.start_sql = typed(bucket);
+  window.end_sql = typed(fmt::format("{} + {}", bucket, length));
   return window;
 }
 
