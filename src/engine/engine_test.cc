@@ -494,7 +494,7 @@ TEST_F(EngineTest, ABatchThatNeedsTooMuchMemoryChangesNothing) {
     ASSERT_FALSE(failed.ok());
     EXPECT_EQ(failed.error().code, Code::kUnavailable);
     EXPECT_EQ(failed.error().message, "the engine has run out of memory");
-    EXPECT_NE(failed.error().detail.find("/24.0 MiB used)"), std::string::npos)
+    EXPECT_NE(failed.error().detail.find("/16.0 MiB used)"), std::string::npos)
         << failed.error().detail;
     EXPECT_EQ(failed.error().detail.find("Possible solutions"), std::string::npos);
     EXPECT_EQ(failed.error().hint, "Raise engine.memory, which is 32.0 MiB");

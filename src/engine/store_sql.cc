@@ -176,7 +176,7 @@ std::string StoreSql::add(const std::string& delta) const {
 std::string StoreSql::remove_recent(const std::string& delta, bool many) const {
   if (!is_bag())
     return fmt::format("DELETE FROM {} AS s USING {} AS d WHERE {}", recent, removals(delta),
-                       many ? same_row(identity()) : found_row(identity()));
+                       many && !spec.unique ? same_row(identity()) : found_row(identity()));
   // As many of the equal rows as the delta takes away.
   return fmt::format(
       "DELETE FROM {0} AS s USING (SELECT pgweir_rid, pgweir_h FROM (SELECT s.rowid AS "
@@ -196,7 +196,7 @@ std::string StoreSql::add_dead(const std::string& delta, bool many) const {
       "INSERT INTO {0} SELECT {1}, s.{2} FROM {3} AS s ANTI JOIN (SELECT s.* FROM {4} AS s JOIN "
       "{3} AS d ON {6}) AS d ON {5}",
       dead, list_of(identity(), "s."), kHashColumn, removals(delta), recent, same,
-      many ? same : fmt::format("s.{0} = d.{0}", kHashColumn));
+      many && !spec.unique ? same : fmt::format("s.{0} = d.{0}", kHashColumn));
 }
 
 std::string StoreSql::count_base_copies(const std::string& delta) const {

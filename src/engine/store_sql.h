@@ -46,8 +46,8 @@ struct StoreSql {
   // About how many bytes a row of a large store has, by some of them.
   std::string row_bytes() const;
 
-  // Of a delta; `many`: with more rows to remove than DuckDB finds one by one, so that equal hashes
-  // of different rows would cost more than comparing whole rows at once.
+  // Of a delta; `many`: with so many rows to remove that the equal hashes of different rows, where
+  // the key is not unique, would cost more than comparing whole rows at once.
   std::string count_removals(const std::string& delta) const;
   std::string add(const std::string& delta) const;
   std::string remove_recent(const std::string& delta, bool many) const;
