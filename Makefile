@@ -46,7 +46,7 @@ format:
 
 bench: build
 	@tools/setup.sh server
-	@python3 bench/run.py --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
+	@python3 bench/run.py --jobs $(JOBS) $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS))
 
 demo: build
 	@tools/setup.sh server

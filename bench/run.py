@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Measures: builds the benchmarks in the release preset, runs them, keeps what they found.
 
-usage: run.py [--only GROUP,...] [--quick] [--jobs N]
+usage: run.py [--only GROUP,...] [--quick] [--runs N] [--jobs N]
 
 groups: capture (views, kafka, sinks, insight and soak are not built yet)
 Each group's figures go into bench/results/GROUP-DATE.json, with machine, versions and commit, and
 are printed again at the end. --quick runs everything at a small size, to see that it works: its
-figures mean nothing and go into build/ instead.
+figures mean nothing and go into build/ instead. --runs is how often capture_bench measures (5).
 
 A figure that falls short of its goal is no failure; a program that ends badly is (exit code 1).
 """
@@ -121,14 +121,17 @@ def run_program(name, arguments):
     return lines, figures, code
 
 
-def run_group(name, quick):
-    """Runs a group's programs and keeps their figures; (figure lines, whether all ended well)."""
+def run_group(name, quick, runs):
+    """Runs a group's programs and keeps their figures; (figure lines, whether all ended well).
+
+    `runs` is how often capture_bench measures; None leaves it to the program."""
     commit = output_of(["git", "describe", "--always", "--dirty"])
     lines, programs, well = [], {}, True
     for program, small in GROUPS[name]:
         print(f"=== {name}: {program}", flush=True)
         started = time.monotonic()
-        found, figures, code = run_program(program, small if quick else [])
+        often = ["--runs", str(runs)] if runs and program == "capture_bench" else []
+        found, figures, code = run_program(program, small if quick else often)
         seconds = time.monotonic() - started
         print(f"=== {program}: {seconds:.0f} s" + (f", ended with {code}" if code else ""),
               flush=True)
@@ -152,6 +155,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", metavar="GROUP,...")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--runs", type=int)
     parser.add_argument("--jobs", type=int,
                         default=int(os.environ.get("JOBS") or len(os.sched_getaffinity(0))))
     arguments = parser.parse_args()
@@ -169,7 +173,7 @@ def main():
         return 1
     lines, well = [], True
     for name in names:
-        found, ended_well = run_group(name, arguments.quick)
+        found, ended_well = run_group(name, arguments.quick, arguments.runs)
         lines += found
         well = well and ended_well
     print("\n=== all figures")
