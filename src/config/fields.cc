@@ -121,7 +121,7 @@ std::vector<Field> engine_fields() {
        .minimum = 64 * kMiB},
       {.path = "engine.memory",
        .slot = [](Target& t) -> Slot { return &t.config.engine.memory; },
-       .description = "DuckDB's memory limit; what does not fit is spilled to the data folder.",
+       .description = "What the engine may use; what does not fit is spilled to the data folder.",
        .minimum = 32 * kMiB},
       {.path = "engine.threads",
        .slot = [](Target& t) -> Slot { return &t.config.engine.threads; },

@@ -28,7 +28,7 @@ namespace pgweir::engine {
 
 struct EngineOptions {
   std::string directory;              // holds the database file and spilled data
-  std::uint64_t memory_bytes = kGiB;  // DuckDB's memory limit
+  std::uint64_t memory_bytes = kGiB;  // DuckDB's limit is a part of it (database.cc)
   int threads = 1;
   // How numeric without a precision is kept: DECIMAL(precision, scale).
   int numeric_precision = 38;
