@@ -16,10 +16,10 @@
 #include <fmt/core.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <chrono>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -370,18 +370,12 @@ int main(int argc, char** argv) {
   int runs = 5;
   int threads = static_cast<int>(pgweir::config::EngineConfig().threads);
   std::string profiled;
-  for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--changes") == 0 && i + 1 < argc) {
-      changes = std::atoll(argv[++i]);
-    } else if (std::strcmp(argv[i], "--runs") == 0 && i + 1 < argc) {
-      runs = std::atoi(argv[++i]);
-    } else if (std::strcmp(argv[i], "--threads") == 0 && i + 1 < argc) {
-      threads = std::atoi(argv[++i]);
-    } else if (std::strcmp(argv[i], "--profile") == 0 && i + 1 < argc) {
-      profiled = argv[++i];
-    } else {
-      result = argv[i];
-    }
-  }
+  CLI::App arguments("How fast changes come into the log and the mirrors");
+  arguments.add_option("result", result, "where the figures go, as JSON");
+  arguments.add_option("--changes", changes);
+  arguments.add_option("--runs", runs);
+  arguments.add_option("--threads", threads);
+  arguments.add_option("--profile", profiled);
+  CLI11_PARSE(arguments, argc, argv);
   return pgweir::bench::run(result, changes, runs, threads, profiled);
 }

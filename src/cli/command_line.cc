@@ -25,13 +25,8 @@ struct Unbuilt {
   const char* what;
 };
 constexpr Unbuilt kUnbuiltCommands[] = {
-    {"top", "status, redrawn in the terminal"},
-    {"snapshot", "read tables again beside the stream"},
     {"sinks", "list, pause, resume or rewind sinks"},
     {"deadletters", "records that a sink refused"},
-    {"verify", "compare mirrors and sinks with the source"},
-    {"history", "every version of a row"},
-    {"undo", "the SQL that takes changes back"},
     {"explore", "activity, peaks and waste in the terminal"},
     {"report", "a report on a period"},
     {"import", "CSV files into tables"},
@@ -47,9 +42,13 @@ struct Arguments {
   bool json = false;
   bool quiet = false;
   bool verbose = false;
+  std::string snapshot_table;
   TailOptions tail;
   std::string tail_format = "json";
   SqlOptions sql;
+  VerifyOptions verify;
+  HistoryOptions history;
+  UndoOptions undo;
   std::string sql_format;
   std::string sql_timeout = "30s";
   std::string views_action = "list";
@@ -193,9 +192,23 @@ void add_client_commands(CLI::App& app, Arguments& arguments) {
     arguments.command = tables;
   });
 
+  app.add_subcommand("top", "status, redrawn every second")->callback([&] {
+    arguments.command = top;
+  });
+
+  auto* snapshot_command = app.add_subcommand("snapshot", "read tables again beside the stream");
+  snapshot_command->add_option("--table", arguments.snapshot_table, "SCHEMA.TABLE, a glob")
+      ->required();
+  snapshot_command->callback([&] {
+    arguments.command = [&](Context& context) {
+      return snapshot(context, arguments.snapshot_table);
+    };
+  });
+
   auto* tail_command = app.add_subcommand("tail", "changes as they come");
   tail_command->add_option("--table", arguments.tail.table, "only these tables, a glob");
-  tail_command->add_option("--op", arguments.tail.op, "only these operations, letters out of iudt");
+  tail_command->add_option("--op", arguments.tail.op,
+                           "only these operations, letters out of iudtm");
   tail_command->add_option("--format", arguments.tail_format, "json or text");
   refuse_option(tail_command, "--from");
   refuse_option(tail_command, "--where");
@@ -211,6 +224,13 @@ void add_client_commands(CLI::App& app, Arguments& arguments) {
   refuse_flag(sql_command, "--watch");
   sql_command->callback(
       [&] { arguments.command = [&](Context& context) { return run_sql(arguments, context); }; });
+
+  auto* verify_command =
+      app.add_subcommand("verify", "compare the mirrors with the source at one LSN");
+  verify_command->add_option("--table", arguments.verify.table, "only these tables, a glob");
+  verify_command->callback([&] {
+    arguments.command = [&](Context& context) { return verify(context, arguments.verify); };
+  });
 
   auto* views_command = app.add_subcommand("views", "definition, strategy, size and position");
   views_command->add_option("action", arguments.views_action, "list, show or explain");
@@ -230,6 +250,23 @@ void add_local_commands(CLI::App& app, Arguments& arguments) {
       return arguments.log_action == "list" ? log_list(context) : log_verify(context);
     };
   });
+
+  auto* history_command = app.add_subcommand("history", "every version of a row, out of the log");
+  history_command->add_option("table", arguments.history.table, "of the row")->required();
+  history_command
+      ->add_option("key", arguments.history.key, "its key: 5, or a,b or column=value,column=value")
+      ->required();
+  history_command->callback([&] {
+    arguments.command = [&](Context& context) { return history(context, arguments.history); };
+  });
+
+  auto* undo_command =
+      app.add_subcommand("undo", "print the SQL that takes a table's changes back");
+  undo_command->add_option("--table", arguments.undo.table, "whose changes")->required();
+  undo_command->add_option("--from", arguments.undo.from, "those after this LSN ...")->required();
+  undo_command->add_option("--to", arguments.undo.to, "... up to this one")->required();
+  undo_command->callback(
+      [&] { arguments.command = [&](Context& context) { return undo(context, arguments.undo); }; });
 
   auto* config_command = app.add_subcommand("config", "the configuration");
   config_command->add_option("action", arguments.config_action, "show or schema");

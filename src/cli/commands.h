@@ -29,6 +29,10 @@ Result<config::Config> load_config(const Context& context);
 
 int status(Context& context);
 int tables(Context& context);
+// The status, again every second until SIGINT or SIGTERM.
+int top(Context& context);
+// Queues readings of the tables that match.
+int snapshot(Context& context, const std::string& table);
 
 struct TailOptions {
   std::string table;  // a glob over schema.table; "" is all
@@ -49,7 +53,32 @@ int views_list(Context& context);
 int views_show(Context& context, const std::string& name);
 int views_explain(Context& context, const std::string& name);
 
+struct VerifyOptions {
+  std::string table;  // a glob over schema.table; "" is all mirrors
+};
+// 0 when all are equal; 5 when one differs or has stopped, 6 when rows changed at every look, 1
+// when one could not be compared.
+int verify(Context& context, const VerifyOptions& options);
+
 // These read the data folder itself; a pipeline may run beside them.
+
+// Of the configuration's data folder; kNotFound when there is none yet.
+Result<std::string> log_directory(const Context& context);
+
+struct HistoryOptions {
+  std::string table;
+  std::string key;
+};
+int history(Context& context, const HistoryOptions& options);
+
+struct UndoOptions {
+  std::string table;
+  std::string from;  // LSNs
+  std::string to;
+};
+// Prints; 4 when rows had to be left out.
+int undo(Context& context, const UndoOptions& options);
+
 int log_list(Context& context);
 int log_verify(Context& context);
 

@@ -121,6 +121,10 @@ TEST(GeneratePayments, KilledServerCostsNothing) {
   auto process = io::Process::start(
       {.arguments = command(cluster.url(database), more), .output = scratch.file("output")});
   ASSERT_TRUE(process.ok());
+  // Only a server that was there once is waited for.
+  while (process->poll() == std::nullopt &&
+         cluster.sql("SELECT to_regclass('transfers') IS NOT NULL", database) != "t")
+    std::this_thread::sleep_for(10ms);
   for (int kill = 0; kill < 3; ++kill) {
     std::this_thread::sleep_for(300ms);
     cluster.stop(harness::Cluster::Stop::kKill);

@@ -56,15 +56,6 @@ Json segments_json(const std::vector<log::SegmentInfo>& segments) {
   return out;
 }
 
-Result<std::string> log_directory(const Context& context) {
-  TRY_ASSIGN(const config::Config config, load_config(context));
-  const std::string directory = config.data + "/log";
-  if (!context.fs.exists(directory))
-    return error(Code::kNotFound, fmt::format("there is no log at {}", directory), {},
-                 "`pgweir run` makes it");
-  return directory;
-}
-
 // Reads the frames' headers of a segment of which its own header and the next one's tell too
 // little.
 void read_frames(log::SegmentReader& reader, log::SegmentInfo& info) {
@@ -137,6 +128,15 @@ Result<std::vector<std::string>> find_tables(const std::string& url) {
 }
 
 }  // namespace
+
+Result<std::string> log_directory(const Context& context) {
+  TRY_ASSIGN(const config::Config config, load_config(context));
+  const std::string directory = config.data + "/log";
+  if (!context.fs.exists(directory))
+    return error(Code::kNotFound, fmt::format("there is no log at {}", directory), {},
+                 "`pgweir run` makes it");
+  return directory;
+}
 
 Result<std::string> find_config(const Context& context) {
   if (!context.config_file.empty()) return context.config_file;

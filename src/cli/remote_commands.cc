@@ -7,7 +7,9 @@
 #include "cli/commands.h"
 #include "cli/http_client.h"
 #include "cli/output.h"
+#include "cli/remote.h"
 #include "cli/render.h"
+#include "cli/stop_signals.h"
 
 namespace pgweir::cli {
 namespace {
@@ -33,17 +35,6 @@ HttpClientOptions named_server(const Context& context) {
   while (options.address.ends_with('/')) options.address.pop_back();
   options.token = config::Secret(context.environment("PGWEIR_TOKEN").value_or(""));
   return options;
-}
-
-Result<std::unique_ptr<HttpClient>> connect(const Context& context) {
-  if (!context.server.empty()) return std::make_unique<HttpClient>(named_server(context));
-  TRY_ASSIGN(const config::Config config, load_config(context));
-  HttpClientOptions options;
-  options.address = reachable(config.server.listen);
-  options.tls = !config.server.tls.certificate.empty();
-  options.pinned_file = config.server.tls.certificate;
-  options.token = config.server.token;
-  return std::make_unique<HttpClient>(std::move(options));
 }
 
 Result<Json> parse_answer(const std::string& body) {
@@ -128,10 +119,54 @@ void print_rows(Output& output, const Json& answer, Format format) {
 
 }  // namespace
 
+Result<std::unique_ptr<HttpClient>> connect(const Context& context) {
+  if (!context.server.empty()) return std::make_unique<HttpClient>(named_server(context));
+  TRY_ASSIGN(const config::Config config, load_config(context));
+  HttpClientOptions options;
+  options.address = reachable(config.server.listen);
+  options.tls = !config.server.tls.certificate.empty();
+  options.pinned_file = config.server.tls.certificate;
+  options.token = config.server.token;
+  return std::make_unique<HttpClient>(std::move(options));
+}
+
 int status(Context& context) {
   return show(context, "/api/v1/status", [&](const Json& answer) {
     context.output.out() << status_text(answer) << std::flush;
   });
+}
+
+int top(Context& context) {
+  StopSignals signals({});
+  while (true) {
+    const auto answer = ask(context, "/api/v1/status");
+    if (!answer.ok()) return context.output.fail(answer.error());
+    if (context.output.json()) {
+      context.output.json(*answer);
+    } else {
+      context.output.out() << "\033[H\033[2J" << status_text(*answer) << std::flush;
+    }
+    const auto signal = signals.wait(std::chrono::seconds(1), nullptr);
+    if (!signal.ok()) return context.output.fail(signal.error());
+    if (*signal != 0) return 0;
+  }
+}
+
+int snapshot(Context& context, const std::string& table) {
+  const auto answer = [&]() -> Result<Json> {
+    TRY_ASSIGN(const auto client, connect(context));
+    TRY_ASSIGN(const std::string body,
+               client->post("/api/v1/tables/snapshot", json_line(Json{{"table", table}})));
+    return parse_answer(body);
+  }();
+  if (!answer.ok()) return context.output.fail(answer.error());
+  if (context.output.json()) {
+    context.output.json(*answer);
+    return 0;
+  }
+  for (const Json& name : list_of(*answer, "tables"))
+    context.output.line(name.get<std::string>() + " is read; `pgweir status` shows how far it is");
+  return 0;
 }
 
 int tables(Context& context) {

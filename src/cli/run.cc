@@ -18,6 +18,7 @@
 #include "io/fs.h"
 #include "io/waker.h"
 #include "pipeline/pipeline.h"
+#include "postgres/ddl_trigger.h"
 #include "postgres/setup.h"
 #include "server/api.h"
 #include "server/http_server.h"
@@ -80,7 +81,7 @@ Status start_http(Running& running, const config::Config& config) {
 
 postgres::SourceOptions source_options(const config::Config& config) {
   return {config.source.slot, config.source.publication, config.source.tables,
-          config.source.exclude};
+          config.source.exclude, config.source.heartbeat};
 }
 
 Result<postgres::Connection> connect(const config::Config& config) {
@@ -152,14 +153,21 @@ void accept_own_use(std::vector<postgres::Finding>& findings, const config::Conf
   }
 }
 
+postgres::Finding ddl_trigger_note(const config::Config& config) {
+  return {
+      postgres::Severity::kNote, "ddl_trigger",
+      fmt::format("changes of tables are looked for every {}",
+                  format_duration(config.source.catalog_interval)),
+      "an event trigger would tell of them at once; a superuser makes it, or source.ddl_trigger",
+      postgres::ddl_trigger_sql()};
+}
+
 }  // namespace
 
 int run(const config::Config& config, const RunOptions& options, Output& output) {
   StopSignals signals({SIGHUP});
   // A peer that went away is an error of write(), not our end.
   std::signal(SIGPIPE, SIG_IGN);
-  if (options.resync)
-    return output.fail(error(Code::kUnsupported, "run --resync is not built yet"));
   const auto until = end_of_run(config, options);
   if (!until.ok()) return output.fail(until.error());
 
@@ -167,7 +175,8 @@ int run(const config::Config& config, const RunOptions& options, Output& output)
   io::Waker failed;
   {
     Running running(LogLevel::kInfo);
-    auto opened = pipeline::Pipeline::open({config}, running.fs, running.clock, running.logger);
+    auto opened = pipeline::Pipeline::open({config, options.resync}, running.fs, running.clock,
+                                           running.logger);
     if (!opened.ok()) return output.fail(opened.error());
     running.pipeline = std::move(opened).value();
     running.pipeline->on_failure([&failed] { failed.wake(); });
@@ -186,6 +195,8 @@ int check(const config::Config& config, Output& output) {
   auto findings = postgres::preflight(*connection, source_options(config));
   if (!findings.ok()) return output.fail(findings.error());
   accept_own_use(*findings, config);
+  if (const auto trigger = postgres::has_ddl_trigger(*connection); trigger.ok() && !*trigger)
+    findings->push_back(ddl_trigger_note(config));
 
   bool stops = false;
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
@@ -229,6 +240,8 @@ int drop(const config::Config& config, const DropOptions& options, Output& outpu
   if (const Status dropped = postgres::drop_publications(*connection, config.source.publication);
       !dropped.ok())
     return output.fail(dropped.error());
+  if (const Status dropped = postgres::drop_ddl_trigger(*connection); !dropped.ok())
+    output.message("the event trigger stays: " + dropped.error().text());
   output.line("removed slot '" + config.source.slot + "' and publication '" +
               config.source.publication + "'");
   return static_cast<int>(Exit::kOk);

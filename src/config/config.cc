@@ -255,6 +255,12 @@ class Interpreter {
       *std::get<std::uint8_t*>(slot) = static_cast<std::uint8_t>(choice_index(field, text));
       return "";
     }
+    if (const auto* flag = std::get_if<bool*>(&slot)) {
+      if (text != "true" && text != "false")
+        return fmt::format("'{}' is not true or false", shown(text));
+      **flag = text == "true";
+      return "";
+    }
     if (std::holds_alternative<std::uint32_t*>(slot)) {
       const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
       if (failed != std::errc{} || end != text.data() + text.size())

@@ -48,7 +48,11 @@ struct SourceConfig {
   std::vector<std::string> tables = {"public.*"};  // globs over schema.table
   std::vector<std::string> exclude;
   SnapshotConfig snapshot;
+  Milliseconds heartbeat{10'000};  // zero writes none
+  bool stream_large_transactions = true;
   NumericConfig numeric;
+  Milliseconds catalog_interval{10'000};
+  bool ddl_trigger = false;
 
   bool operator==(const SourceConfig&) const = default;
 };

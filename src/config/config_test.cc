@@ -65,6 +65,7 @@ source:
   tables: [public.*, "audit.log*"]
   exclude: [public.sessions]
   snapshot: {mode: never, parallel: 4}
+  heartbeat: 30s
   numeric: {precision: 30, scale: 6}
 data: /var/lib/pgweir
 log: {retain: 12h, max_size: 2TiB}
@@ -89,6 +90,7 @@ server: {listen: "[::1]:0", token: abc, tls: {certificate: c.pem, key: k.pem}}
                      .tables = {"public.*", "audit.log*"},
                      .exclude = {"public.sessions"},
                      .snapshot = {.mode = SnapshotMode::kNever, .parallel = 4},
+                     .heartbeat = Milliseconds(30'000),
                      .numeric = {.precision = 30, .scale = 6}};
   expected.data = "/var/lib/pgweir";
   expected.log = {.retain = std::chrono::hours(12), .max_size = 2 * kTiB};
@@ -123,8 +125,8 @@ TEST(Config, UnknownKeysNameTheNearestOne) {
 }
 
 TEST(Config, KnownKeysThatAreNotBuiltSaySo) {
-  EXPECT_EQ(problems_below_source("  heartbeat: 10s\nalerts: []\nwatermarks: {a.b.c: 10s}"),
-            "pgweir.yaml:3:3: source.heartbeat is not built yet\n"
+  EXPECT_EQ(problems_below_source("  columns: {}\nalerts: []\nwatermarks: {a.b.c: 10s}"),
+            "pgweir.yaml:3:3: source.columns is not built yet\n"
             "pgweir.yaml:4:1: alerts is not built yet\n"
             "pgweir.yaml:5:1: watermarks is not built yet");
   EXPECT_EQ(
@@ -177,8 +179,6 @@ costs: {storage_gib_month: 0.115, network_gib: 0.09, currency: USD}
 server: {listen: "127.0.0.1:8088", token: "${ROWS}", tls: {certificate: server.crt, key: server.key}}
 )"),
       "pgweir.yaml:8:3: source.columns is not built yet\n"
-      "pgweir.yaml:10:3: source.heartbeat is not built yet\n"
-      "pgweir.yaml:11:3: source.stream_large_transactions is not built yet\n"
       "pgweir.yaml:16:1: watermarks is not built yet\n"
       "pgweir.yaml:23:11: views.per_minute.mode: 'append' is not built yet\n"
       "pgweir.yaml:25:19: sinks.events.type: 'kafka' is not built yet\n"

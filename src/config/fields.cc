@@ -53,8 +53,11 @@ std::vector<Field> source_fields() {
   return {
       {.path = "source.url",
        .slot = [](Target& t) -> Slot { return &t.config.source.url; },
-       .description = "Where PostgreSQL is: a URI or key=value pairs under libpq's own rules "
-                      "(`PGPASSFILE`, `sslmode`, several hosts). Passwords in it are never shown.",
+       .description =
+           "Where PostgreSQL is: a URI or key=value pairs under libpq's own rules "
+           "(`PGPASSFILE`, `sslmode`, several hosts). Of several hosts the one that takes "
+           "writes is used, unless `target_session_attrs` says otherwise. Passwords in "
+           "it are never shown.",
        .required = true,
        .check = check_not_empty},
       {.path = "source.name",
@@ -68,7 +71,9 @@ std::vector<Field> source_fields() {
       {.path = "source.publication",
        .slot = [](Target& t) -> Slot { return &t.config.source.publication; },
        .description = "The publication; created when missing. Tables without a usable replica "
-                      "identity go into a second one with `_append` behind its name.",
+                      "identity, and roots of tables that this one sends under their partitions' "
+                      "names, go into a second one with `_append` behind its name. Row filters and "
+                      "column lists hold for the mirrors and for all readings.",
        .check = check_slot},
       {.path = "source.tables",
        .slot = [](Target& t) -> Slot { return &t.config.source.tables; },
@@ -88,9 +93,16 @@ std::vector<Field> source_fields() {
        .description = "Connections that read tables at the same time.",
        .minimum = 1,
        .maximum = 32},
-      {.path = "source.heartbeat", .description = "How often an idle slot is moved by a write."},
+      {.path = "source.heartbeat",
+       .slot = [](Target& t) -> Slot { return &t.config.source.heartbeat; },
+       .description = "How often a logical message is written to the source, which keeps the slot "
+                      "moving where nothing else is written; no table is needed. `0s` writes none.",
+       .maximum = 3'600'000},
       {.path = "source.stream_large_transactions",
-       .description = "Takes large transactions before they commit."},
+       .slot = [](Target& t) -> Slot { return &t.config.source.stream_large_transactions; },
+       .description = "Takes transactions that outgrow the server's logical_decoding_work_mem "
+                      "before they commit, into files in the log's folder; else the server writes "
+                      "them to its own disk, and sends them at their commit."},
       {.path = "source.numeric.precision",
        .slot = [](Target& t) -> Slot { return &t.config.source.numeric.precision; },
        .description = "Digits with which numeric without a precision is kept for views. A value "
@@ -101,6 +113,19 @@ std::vector<Field> source_fields() {
        .slot = [](Target& t) -> Slot { return &t.config.source.numeric.scale; },
        .description = "How many of these digits stand behind the point.",
        .maximum = 38},
+      {.path = "source.catalog_interval",
+       .slot = [](Target& t) -> Slot { return &t.config.source.catalog_interval; },
+       .description =
+           "How often the catalog is asked for changes of tables' shapes, and for tables "
+           "that are new: PostgreSQL tells of them only with the table's next row.",
+       .minimum = 100,
+       .maximum = 86'400'000},
+      {.path = "source.ddl_trigger",
+       .slot = [](Target& t) -> Slot { return &t.config.source.ddl_trigger; },
+       .description =
+           "Makes an event trigger in the source that tells of such changes at once. The "
+           "role needs the rights of a superuser for that; `pgweir check` prints the SQL "
+           "for somebody else to run."},
   };
 }
 
@@ -125,8 +150,11 @@ std::vector<Field> engine_fields() {
        .minimum = 32 * kMiB},
       {.path = "engine.threads",
        .slot = [](Target& t) -> Slot { return &t.config.engine.threads; },
-       .description = "Threads that DuckDB may use for one statement. More than one helps large "
-                      "batches on a state of many millions of rows, and costs small batches.",
+       .description =
+           "Threads that DuckDB may use for one statement. More than one helps large "
+           "batches on a state of many millions of rows, and costs small batches. What a "
+           "batch looks up in a large table is read by up to four threads whatever this "
+           "says.",
        .minimum = 1,
        .maximum = 256},
       {.path = "engine.batch_wait",
@@ -244,6 +272,7 @@ struct ValueText {
   }
   std::string operator()(const Milliseconds* duration) const { return format_duration(*duration); }
   std::string operator()(const std::uint8_t* index) const { return field.choices[*index].name; }
+  std::string operator()(const bool* flag) const { return *flag ? "true" : "false"; }
   std::string operator()(const std::vector<std::string>* list) const {
     return fmt::format("[{}]", fmt::join(*list, ", "));
   }
@@ -319,7 +348,7 @@ const char* type_name(const Field& field) {
   SinkConfig sink;
   Target target{config, &view, &sink};
   constexpr const char* kNames[] = {"text",     "text",   "whole number", "size",
-                                    "duration", "choice", "list"};
+                                    "duration", "choice", "list",         "true or false"};
   return kNames[field.slot(target).index()];
 }
 

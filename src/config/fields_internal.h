@@ -22,13 +22,14 @@ struct Target {
 };
 
 // A member of an option struct; its C++ type says how the file's text is read.
-using Slot = std::variant<std::string*,                // text
-                          Secret*,                     // text that is never shown
-                          std::uint32_t*,              // whole number
-                          std::uint64_t*,              // size with a unit
-                          Milliseconds*,               // duration with a unit
-                          std::uint8_t*,               // an enum's number: the index into choices
-                          std::vector<std::string>*>;  // list of texts
+using Slot = std::variant<std::string*,               // text
+                          Secret*,                    // text that is never shown
+                          std::uint32_t*,             // whole number
+                          std::uint64_t*,             // size with a unit
+                          Milliseconds*,              // duration with a unit
+                          std::uint8_t*,              // an enum's number: the index into choices
+                          std::vector<std::string>*,  // list of texts
+                          bool*>;                     // true or false
 
 struct Choice {
   const char* name;

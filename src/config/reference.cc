@@ -24,6 +24,7 @@ Json value_json(const Field& field, Target& target) {
   const Slot slot = field.slot(target);
   if (const auto* list = std::get_if<std::vector<std::string>*>(&slot)) return **list;
   if (const auto* number = std::get_if<std::uint32_t*>(&slot)) return **number;
+  if (const auto* flag = std::get_if<bool*>(&slot)) return **flag;
   return value_text(field, target);
 }
 
@@ -221,6 +222,8 @@ Json schema_of_field(const Field& field, Defaults& defaults) {
     const Json number = {
         {"type", "integer"}, {"minimum", field.minimum}, {"maximum", field.maximum}};
     out = {{"anyOf", {number, variable}}};
+  } else if (std::holds_alternative<bool*>(slot)) {
+    out = {{"anyOf", {Json{{"type", "boolean"}}, variable}}};
   } else if (std::holds_alternative<std::uint64_t*>(slot)) {
     out = {{"type", "string"}, {"pattern", "^[0-9]+([KMGT]i?)?B$|\\$\\{"}};
   } else if (std::holds_alternative<Milliseconds*>(slot)) {

@@ -11,6 +11,12 @@ bool is_out_of_memory(std::string_view text) {
   return text.starts_with("Out of Memory Error") || contains(text, "Increasing the memory limit");
 }
 
+// Of the disk, or of what this user or this process may write to it: ENOSPC, EDQUOT, EFBIG.
+bool is_out_of_room(std::string_view text) {
+  return contains(text, "No space left on device") || contains(text, "Disk quota exceeded") ||
+         contains(text, "File too large");
+}
+
 Code code_of(duckdb_error_type type, std::string_view text) {
   // Some calls tell no type; the message starts with its name.
   const bool untold = type == DUCKDB_ERROR_INVALID;
@@ -20,7 +26,7 @@ Code code_of(duckdb_error_type type, std::string_view text) {
   if (is(DUCKDB_ERROR_FATAL, "FATAL Error") || is(DUCKDB_ERROR_INTERNAL, "INTERNAL Error") ||
       contains(text, "has been invalidated"))
     return Code::kBroken;
-  if (contains(text, "No space left on device")) return Code::kNoSpace;
+  if (is_out_of_room(text)) return Code::kNoSpace;
   if (type == DUCKDB_ERROR_OUT_OF_MEMORY || is_out_of_memory(text)) return Code::kUnavailable;
   // A failed COMMIT has a type that says nothing of the reason.
   if (is(DUCKDB_ERROR_IO, "IO Error") || contains(text, "Could not write file")) return Code::kIo;

@@ -48,7 +48,7 @@ Result<std::unique_ptr<Connection>> Database::connect() {
   duckdb_connection connection = nullptr;
   if (duckdb_connect(as_database(handle_), &connection) != DuckDBSuccess)
     return error(Code::kInternal, "DuckDB could not make a connection");
-  return std::unique_ptr<Connection>(new Connection(connection));
+  return std::unique_ptr<Connection>(new Connection(connection, sources_));
 }
 
 // --- Statement -------------------------------------------------------------------------------
@@ -175,6 +175,19 @@ Result<Rows> Connection::query(const std::string& sql) {
     return failure;
   }
   return Rows(result.release());
+}
+
+Result<Rows> Connection::stream(const std::string& sql) {
+  TRY_ASSIGN(void* const prepared, prepare_handle(sql));
+  auto statement = as_statement(prepared);
+  auto result = std::make_unique<duckdb_result>();
+  const bool done = duckdb_execute_prepared_streaming(statement, result.get()) == DuckDBSuccess;
+  duckdb_destroy_prepare(&statement);
+  if (done) return Rows(result.release());
+  Error failure =
+      to_error(duckdb_result_error_type(result.get()), duckdb_result_error(result.get()));
+  duckdb_destroy_result(result.get());
+  return failure;
 }
 
 Result<TextRows> Connection::query_texts(const std::string& select) {

@@ -22,31 +22,9 @@
 #include <vector>
 
 #include "base/result.h"
+#include "duck/row_writer.h"
 
 namespace pgweir::duck {
-
-// The types that we bind, append and read natively; everything else travels as text.
-enum class Type : std::uint8_t {
-  kBoolean,
-  kTinyint,
-  kSmallint,
-  kInteger,
-  kBigint,
-  kUbigint,
-  kHugeint,
-  kFloat,
-  kDouble,
-  kDecimal,
-  kVarchar,
-  kBlob,
-  kDate,         // days since 1970-01-01
-  kTime,         // microseconds of the day
-  kTimestamp,    // microseconds since 1970-01-01
-  kTimestampTz,  // the same, UTC
-  kUuid,
-  kInterval,
-  kOther,
-};
 
 struct ColumnInfo {
   std::string name;
@@ -62,6 +40,8 @@ struct TextRows {
 };
 
 class Connection;
+class RowSource;   // row_source.h
+class RowSources;  // those that statements run over, by connection
 
 class Database {
  public:
@@ -78,8 +58,9 @@ class Database {
 
  private:
   friend class Connection;
-  explicit Database(void* handle) : handle_(handle) {}
+  explicit Database(void* handle);
   void* handle_;
+  const std::shared_ptr<RowSources> sources_;
 };
 
 // One chunk of a result, column by column. Valid until the next one is fetched.
@@ -118,8 +99,11 @@ class Rows {
   std::uint64_t rows_changed() const;
   // The next chunk, or nullptr at the end.
   const Chunk* next();
+  // Of a stream(): whether next() has come to the end, or what went wrong before it.
+  Status ended() const;
 
  private:
+  friend class Appender;
   friend class Connection;
   friend class Statement;
   explicit Rows(void* result);
@@ -167,32 +151,19 @@ class Statement {
   bool has_parameters_ = false;    // bound since the last execution
 };
 
-// Writes rows into a table in chunks, column by column.
+// Writes rows into a table in chunks.
 //
-//   appender->begin_row(); appender->append_text("x"); ...; appender->end_row();
-// Every value must fit the column's type exactly; a text that does not parse as a DATE, DECIMAL ...
-// is an error of the caller, who converts (engine/type_map.h).
-class Appender {
+//   appender->append_text("x"); ...; appender->end_row();
+class Appender : public RowWriter {
  public:
   ~Appender();
-  Appender(const Appender&) = delete;
-  Appender& operator=(const Appender&) = delete;
 
-  std::size_t column_count() const;
-  Type column_type(std::size_t column) const;
-
-  void append_null();
-  void append_bool(bool value);
-  // For every integer type up to 64 bits, kDate, kTime, kTimestamp, kTimestampTz, and a kDecimal of
-  // up to 18 digits (the unscaled value). Requires a value in the column's range.
-  void append_int(std::int64_t value);
-  // kHugeint, kUuid (as DuckDB stores it: top bit flipped) and a kDecimal above 18 digits.
-  void append_int128(std::uint64_t low, std::int64_t high);
-  void append_double(double value);  // kDouble, kFloat
-  void append_interval(std::int32_t months, std::int32_t days, std::int64_t micros);
-  void append_text(std::string_view value);  // kVarchar, kBlob
   // Ends the row; every column must have been given. Flushes a chunk when it is full.
   Status end_row();
+
+  // All rows that are left of a result with the table's columns, of any connection. Requires that
+  // no row is begun.
+  Status append(Rows& rows);
 
   // Makes all rows visible to the connection. Required before the Appender is destroyed: that
   // writes what is left, in a transaction of its own where none is open, and tells no error.
@@ -202,6 +173,7 @@ class Appender {
   friend class Connection;
   struct State;
   explicit Appender(std::unique_ptr<State> state);
+  Status flush_chunk();
   std::unique_ptr<State> state_;
 };
 
@@ -215,6 +187,9 @@ class Connection {
   Status execute(const std::string& sql);
   // Runs one statement.
   Result<Rows> query(const std::string& sql);
+  // The same, with the rows made as they are asked for: a result of any size. Take them to the end,
+  // or drop them, before anything else is done on this connection.
+  Result<Rows> stream(const std::string& sql);
   // Runs one SELECT and prints every value. For small results: all of it is held in memory.
   Result<TextRows> query_texts(const std::string& select);
   // One statement; kInvalid for several.
@@ -229,6 +204,23 @@ class Connection {
 
   // How many ROLLBACKs were executed: who remembers what a transaction did compares it.
   std::uint64_t rollbacks() const { return rollbacks_; }
+  // Another number after every change of the catalog by this connection, and once it is committed.
+  std::uint64_t catalog_changes() const { return catalog_changes_; }
+
+  // Makes NAME(VARCHAR, BIGINT) -> BIGINT known to the whole database, until it is closed: NULL
+  // where an argument is NULL, else what `function` says, which threads of DuckDB's call. Requires
+  // that no transaction is open.
+  using TextFunction = std::int64_t (*)(std::string_view text, std::int64_t number);
+  Status add_function(const std::string& name, TextFunction function);
+
+  // Makes run_over() possible on all connections of the database. Requires that no transaction is
+  // open.
+  Status add_row_sources();
+  // Runs one statement in which kRowSource stands in FROM as the relation of the source's rows; it
+  // has the columns of `columns`, a SELECT. Returns how many rows changed. The first error of the
+  // source's comes back as it is.
+  Result<std::uint64_t> run_over(RowSource& source, const std::string& columns,
+                                 const std::string& statement);
 
   // Stops what runs on this connection, from any thread; it then fails with kCancelled.
   void interrupt();
@@ -236,11 +228,12 @@ class Connection {
  private:
   friend class Database;
   friend class Statement;
-  explicit Connection(void* handle) : handle_(handle) {}
+  Connection(void* handle, std::shared_ptr<RowSources> sources);
   Result<void*> prepare_handle(const std::string& sql);
   void note_catalog_change(std::string_view sql);
 
   void* handle_;
+  const std::shared_ptr<RowSources> sources_;
   std::uint64_t catalog_changes_ = 0;
   std::uint64_t rollbacks_ = 0;
   bool changed_in_transaction_ = false;

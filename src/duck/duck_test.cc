@@ -61,7 +61,7 @@ TEST(DuckErrors, AFileThatCannotGrowAndADatabaseGivenUp) {
   const harness::FileSizeLimit full(1);
   const auto committed = connection->execute("INSERT INTO t SELECT range FROM range(10)");
   ASSERT_FALSE(committed.ok());
-  EXPECT_EQ(committed.error().code, Code::kIo) << committed.error().message;
+  EXPECT_EQ(committed.error().code, Code::kNoSpace) << committed.error().message;
   EXPECT_TRUE(connection->execute("SELECT count(*) FROM t").ok());
   for (const char* statement : {"CHECKPOINT", "SELECT count(*) FROM t"}) {
     const auto given_up = connection->execute(statement);
@@ -200,6 +200,27 @@ TEST_F(DuckTest, InterruptStopsALongQuery) {
 TEST_F(DuckTest, NamesAndTextsAreQuoted) {
   EXPECT_EQ(quote_identifier("a\"b"), "\"a\"\"b\"");
   EXPECT_EQ(quote_literal("a'b"), "'a''b'");
+}
+
+TEST(Duck, StreamGivesRowsAsTheyAreAskedForAndTellsOfAFailure) {
+  auto database = Database::open("", {}).value();
+  auto connection = database->connect().value();
+  auto rows = connection->stream("SELECT range FROM range(100000)").value();
+  std::int64_t count = 0, sum = 0;
+  while (const Chunk* chunk = rows.next()) {
+    for (std::size_t i = 0; i < chunk->row_count(); ++i) sum += chunk->data<std::int64_t>(0)[i];
+    count += static_cast<std::int64_t>(chunk->row_count());
+  }
+  EXPECT_TRUE(rows.ended().ok());
+  EXPECT_EQ(count, 100'000);
+  EXPECT_EQ(sum, 100'000LL * 99'999 / 2);
+  EXPECT_FALSE(connection->stream("SELECT nothing").ok());
+  auto failing = connection->stream("SELECT error('late') FROM range(100000) WHERE range > 90000");
+  if (failing.ok()) {
+    while (failing->next() != nullptr) {
+    }
+    EXPECT_FALSE(failing->ended().ok());
+  }
 }
 
 }  // namespace pgweir::duck

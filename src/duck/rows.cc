@@ -59,6 +59,13 @@ std::uint64_t Rows::rows_changed() const {
   return duckdb_rows_changed(static_cast<duckdb_result*>(result_));
 }
 
+Status Rows::ended() const {
+  auto* typed = static_cast<duckdb_result*>(result_);
+  const char* failure = duckdb_result_error(typed);
+  if (failure == nullptr || *failure == '\0') return {};
+  return to_error(duckdb_result_error_type(typed), failure);
+}
+
 const Chunk* Rows::next() {
   if (chunk_ != nullptr) {
     auto chunk = as_chunk(chunk_);

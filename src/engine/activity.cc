@@ -25,6 +25,7 @@ Result<std::unique_ptr<Activity>> Activity::open(duck::Connection& connection) {
       "(minute TIMESTAMP WITH TIME ZONE, schema VARCHAR, \"table\" VARCHAR, op VARCHAR, "
       "changes BIGINT, bytes BIGINT, transactions BIGINT)";
   TRY(connection.execute(fmt::format(
+      "CREATE TABLE IF NOT EXISTS pgweir_internal.activity_open (oid BIGINT, op VARCHAR);"
       "CREATE TABLE IF NOT EXISTS pgweir_internal.activity_minutes {0};"
       "CREATE TABLE IF NOT EXISTS pgweir_internal.activity_recent {0};"
       "CREATE OR REPLACE VIEW pgweir.activity AS SELECT minute, schema, \"table\", op, "
@@ -36,6 +37,7 @@ Result<std::unique_ptr<Activity>> Activity::open(duck::Connection& connection) {
   TRY_ASSIGN(const std::int64_t recent,
              connection.query_int("SELECT count(*) FROM pgweir_internal.activity_recent"));
   activity->recent_rows_ = static_cast<std::uint64_t>(recent);
+  TRY(activity->read_open());
   return activity;
 }
 
@@ -65,7 +67,40 @@ void Activity::count(const model::Batch& batch) {
   }
 }
 
-Status Activity::write() {
+void Activity::count_rows(const model::Table& table, model::Timestamp time, std::uint64_t rows,
+                          std::uint64_t bytes) {
+  constexpr char kRead = static_cast<char>(model::Op::kRead);
+  Totals& totals = totals_[Key{minute_of(time), table.schema, table.name, kRead}];
+  totals.changes += rows;
+  totals.bytes += bytes;
+}
+
+Status Activity::keep_open(bool half_applied) {
+  static const decltype(kept_open_) kNone;
+  const auto& wanted = half_applied ? open_transaction_ : kNone;
+  if (kept_open_ == wanted) return {};
+  std::string values;
+  for (const auto& [oid, op] : wanted)
+    values += fmt::format("{}({}, '{}')", values.empty() ? " VALUES " : ", ", oid, op);
+  TRY(connection_.execute("DELETE FROM pgweir_internal.activity_open"));
+  if (!values.empty())
+    TRY(connection_.execute("INSERT INTO pgweir_internal.activity_open" + values));
+  kept_open_ = wanted;
+  return {};
+}
+
+Status Activity::read_open() {
+  TRY_ASSIGN(const duck::TextRows rows,
+             connection_.query_texts("SELECT oid, op FROM pgweir_internal.activity_open"));
+  open_transaction_.clear();
+  for (const duck::TextRow& row : rows.rows)
+    open_transaction_.emplace(std::stoul(row[0].value_or("0")), row[1].value_or("?")[0]);
+  kept_open_ = open_transaction_;
+  return {};
+}
+
+Status Activity::write(bool half_applied) {
+  TRY(keep_open(half_applied));
   if (appender_ == nullptr) {
     TRY_ASSIGN(appender_, connection_.appender(kCatalog, "pgweir_internal", "activity_recent"));
   }
@@ -105,7 +140,6 @@ Status Activity::merge() {
 
 void Activity::rolled_back() {
   totals_.clear();
-  open_transaction_.clear();
   appender_.reset();  // it may hold rows of the batch that failed
 }
 

@@ -28,8 +28,9 @@ Error does_not_follow(const model::Batch& batch, const model::Change& change, co
 
 }  // namespace
 
-void Consolidator::begin(const RowIdentity& identity) {
+void Consolidator::begin(const RowIdentity& identity, Rows rows) {
   identity_ = &identity;
+  rows_known_ = rows;
   truncated_ = false;
   truncate();
   texts_.clear();
@@ -188,8 +189,9 @@ Status Consolidator::add_keyed(const model::Batch& batch, const model::Change& c
 
 Status Consolidator::insert(const Cell* after, const Cell* unchanged_from, std::string_view key) {
   const Found found = find(key);
-  if (!found.is_new && found.entry->after != nullptr)
+  if (!found.is_new && found.entry->after != nullptr && !some())
     return error(Code::kInternal, "its key is there already");
+  if (found.is_new && some()) found.entry->had_old = !truncated_;
   found.entry->key_row = after;
   found.entry->after = after;
   found.entry->unchanged_from = unchanged_from;
@@ -201,12 +203,13 @@ Status Consolidator::remove(const Cell* before, std::string_view key, NetChange&
   const Found found = find(key);
   NetChange& entry = *found.entry;
   if (found.is_new) {
-    if (truncated_) return error(Code::kInternal, "its row was truncated before");
+    if (truncated_ && !some()) return error(Code::kInternal, "its row was truncated before");
     entry.key_row = before;
-    entry.had_old = true;
+    entry.had_old = !truncated_;
     return {};
   }
-  if (entry.after == nullptr) return error(Code::kInternal, "its row was deleted before");
+  if (entry.after == nullptr && !some())
+    return error(Code::kInternal, "its row was deleted before");
   gone = entry;
   entry.after = nullptr;
   entry.unchanged_from = nullptr;
@@ -220,12 +223,14 @@ Status Consolidator::update(const Cell* before, const Cell* after, std::size_t w
   NetChange& entry = *found.entry;
   bool incomplete = false;
   if (found.is_new) {
-    if (truncated_) return error(Code::kInternal, "its row was truncated before");
-    entry.had_old = true;
+    if (truncated_ && !some()) return error(Code::kInternal, "its row was truncated before");
+    entry.had_old = !truncated_;
     entry.after = complete(after, before, width, incomplete);
     entry.unchanged_from = incomplete ? after : nullptr;
   } else {
-    if (entry.after == nullptr) return error(Code::kInternal, "its row was deleted before");
+    if (entry.after == nullptr && !some())
+      return error(Code::kInternal, "its row was deleted before");
+    if (entry.after == nullptr) entry.unchanged_from = after;
     entry.after = complete(after, entry.after, width, incomplete);
     if (!incomplete) entry.unchanged_from = nullptr;
   }

@@ -42,14 +42,20 @@ struct NetChange {
   // Where `after` has kUnchanged cells in kept columns: the key in the mirror, as it was before
   // this batch, of the row that they come from.
   const model::Cell* unchanged_from = nullptr;
-  bool had_old = false;    // the mirror holds a row of this key
+  bool had_old = false;    // the mirror holds a row of this key (may hold one: Rows::kSome)
   std::int32_t count = 0;  // of a bag: how many such rows come (or go); `key_row` is the row
+};
+
+// Whether the mirror has every row that the changes concern.
+enum class Rows {
+  kAll,
+  kSome,  // the table is being read: rows may be missing, and rows that are read may be there
 };
 
 class Consolidator {
  public:
   // Forgets everything; keeps the memory. `identity` must outlive the use.
-  void begin(const RowIdentity& identity);
+  void begin(const RowIdentity& identity, Rows rows = Rows::kAll);
 
   // kCorruption when the change does not follow from those before it (a row inserted twice, a row
   // changed after it was deleted): the stream and the table do not fit together.
@@ -85,10 +91,12 @@ class Consolidator {
   Status remove(const model::Cell* before, std::string_view key, NetChange& gone);
   Status update(const model::Cell* before, const model::Cell* after, std::size_t width,
                 std::string_view key);
+  bool some() const { return rows_known_ == Rows::kSome; }
   const model::Cell* complete(const model::Cell* after, const model::Cell* from, std::size_t width,
                               bool& incomplete);
 
   const RowIdentity* identity_ = nullptr;
+  Rows rows_known_ = Rows::kAll;
   std::vector<NetChange> entries_;
   std::vector<std::uint32_t> slots_;  // entry + 1, or 0; a power of two of them
   std::vector<std::unique_ptr<char[]>> texts_;

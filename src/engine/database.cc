@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/units.h"
+#include "engine/row_text.h"
 
 namespace pgweir::engine {
 namespace {
@@ -52,6 +53,7 @@ Result<std::unique_ptr<EngineDatabase>> EngineDatabase::open(const DatabaseOptio
                                 {"preserve_insertion_order", "false"},
                                 {"allocator_background_threads", "true"},
                                 {"checkpoint_threshold", "1TB"},
+                                {"force_compression", options.for_loading ? "dictionary" : "auto"},
                                 {"dynamic_or_filter_threshold", std::to_string(kPrunedKeysMax)}}));
   TRY_ASSIGN(const auto connection, opened->database_->connect());
   TRY(connection->execute("PRAGMA disable_checkpoint_on_shutdown"));
@@ -70,6 +72,8 @@ Result<std::unique_ptr<EngineDatabase>> EngineDatabase::open(const DatabaseOptio
                                       "CREATE SCHEMA IF NOT EXISTS pgweir; "
                                       "CREATE SCHEMA IF NOT EXISTS pgweir_internal",
                                       kCatalog)));
+  TRY(connection->add_function(kTextHashFunction, text_hash));
+  TRY(connection->add_row_sources());
   TRY(connection->execute("SET GLOBAL enable_external_access = false"));
   TRY(connection->execute("SET GLOBAL lock_configuration = true"));
   return opened;
@@ -98,6 +102,12 @@ Result<std::unique_ptr<duck::Connection>> EngineDatabase::connect() {
 std::uint64_t EngineDatabase::wal_bytes() const {
   std::error_code missing;
   const std::uintmax_t size = std::filesystem::file_size(path_ + ".wal", missing);
+  return missing ? 0 : size;
+}
+
+std::uint64_t EngineDatabase::file_bytes() const {
+  std::error_code missing;
+  const std::uintmax_t size = std::filesystem::file_size(path_, missing);
   return missing ? 0 : size;
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "engine/duck_engine_internal.h"
 
@@ -11,20 +12,31 @@ namespace {
 
 // Temporary tables, filled and emptied in every batch, grow for so many batches.
 constexpr std::uint64_t kTemporaryCheckpointCommits = 64;
-
+// A part may become this much smaller after failures: 2^8.
+constexpr int kPartHalvingsMax = 8;
+// More would find too little to do in what one batch looks up.
+constexpr int kBaseReadersMax = 4;
 }  // namespace
+
+int base_readers_of(const EngineOptions& options) {
+  const int processors = static_cast<int>(std::thread::hardware_concurrency());
+  return options.base_readers.value_or(std::clamp(processors, 1, kBaseReadersMax));
+}
 
 // --- Opening ----------------------------------------------------------------------------------
 
 Status DuckEngine::start() {
   TRY_ASSIGN(database_, EngineDatabase::open({.directory = options_.directory,
                                               .memory_bytes = options_.memory_bytes,
-                                              .threads = options_.threads}));
+                                              .threads = threads_,
+                                              .for_loading = threads_ != options_.threads}));
   TRY_ASSIGN(connection_, database_->connect());
   TRY(readers_.open(*database_));
+  store_options_.readers->open([this] { return database_->connect(); });
   TRY_ASSIGN(meta_, Meta::open(*connection_));
   TRY_ASSIGN(activity_, Activity::open(*connection_));
   TRY_ASSIGN(state_, meta_->read_state());
+  if (state_.half_applied) readers_.hold();
   TRY(duck::in_transaction(*connection_, [&] { return load_tables(); }));
   MutexLock lock(mutex_);
   committed_ = state_.position;
@@ -57,6 +69,7 @@ void DuckEngine::close() {
   }
   activity_.reset();
   meta_.reset();
+  store_options_.readers->close();
   connection_.reset();
   database_.reset();
 }
@@ -69,13 +82,19 @@ Status DuckEngine::recover() {
     const Status ignored = roll_back();  // fails on a database that DuckDB has given up
     (void)ignored;
   }
+  return reopen(options_.threads);
+}
+
+Status DuckEngine::reopen(int threads) {
   if (maintainer_ != nullptr) maintainer_->database_closes();
   close();
   in_transaction_ = tables_changed_ = false;
-  TRY(start());
-  if (maintainer_ != nullptr) TRY(maintainer_->database_opened(*this));
+  threads_ = threads;
+  // What is half open must not be used.
+  reopen_due_ = true;
+  if (const Status started = start(); !started.ok()) return explain(started.error());
   reopen_due_ = false;
-  return {};
+  return maintainer_ == nullptr ? Status{} : maintainer_->database_opened(*this);
 }
 
 // --- Transactions -----------------------------------------------------------------------------
@@ -90,11 +109,18 @@ Status DuckEngine::begin_transaction() {
 // Writes the state and commits.
 Status DuckEngine::end_transaction() {
   TRY(meta_->write_state(state_));
+  if (state_.half_applied) readers_.hold();
   TRY(connection_->execute("COMMIT"));
+  ++store_options_.work->commits;
   in_transaction_ = false;
-  if (tables_changed_) publish_mirrors();
+  open_changes_ = 0;
+  if (!state_.half_applied) {
+    part_halvings_ = store_options_.work->load_halvings = 0;
+    readers_.release();
+  }
+  if (tables_changed_ && !publishes_later_) publish_mirrors();
   tables_changed_ = false;
-  {
+  if (!publishes_later_) {
     MutexLock lock(mutex_);
     committed_ = state_.position;
   }
@@ -115,7 +141,10 @@ Status DuckEngine::roll_back() {
     (void)ignored;
   }
   in_transaction_ = false;
+  open_changes_ = 0;
   TRY_ASSIGN(state_, meta_->read_state());
+  TRY(activity_->read_open());
+  if (!state_.half_applied) readers_.release();
   if (tables_changed_) TRY(duck::in_transaction(*connection_, [&] { return load_tables(); }));
   tables_changed_ = false;
   if (maintainer_ != nullptr) maintainer_->rolled_back();
@@ -129,14 +158,28 @@ Status DuckEngine::fail(const Error& failure) {
 
 // What a failure of DuckDB means to people, and to recover().
 Error DuckEngine::explain(const Error& failure) {
+  if (failure.code == Code::kNoSpace) {
+    return error(Code::kNoSpace, "the engine has no room on its disk", failure.text(),
+                 fmt::format("Make room for {}; it goes on by itself", options_.directory));
+  }
   if (failure.code != Code::kUnavailable && failure.code != Code::kBroken) return failure;
   reopen_due_ = true;
+  // What was too much at once may come in parts.
+  part_halvings_ = std::min(part_halvings_ + 1, kPartHalvingsMax);
+  store_options_.work->load_halvings = part_halvings_;
   if (failure.code == Code::kBroken) {
     return error(Code::kBroken, "the engine's database has to be opened anew", failure.text(),
                  "It goes on by itself; if not, raise engine.memory, or make room on the disk");
   }
   return error(Code::kUnavailable, "the engine has run out of memory", failure.text(),
                fmt::format("Raise engine.memory, which is {}", format_size(options_.memory_bytes)));
+}
+
+// A transaction of an epoch that ended in it never comes to its end. True when there was one.
+Result<bool> DuckEngine::leave_epoch(const model::Position& to) {
+  if (!in_transaction_ || to.epoch <= state_.position.position.epoch) return false;
+  TRY(roll_back());
+  return true;
 }
 
 // `body` and the state in one transaction, which must not be open yet.
@@ -164,10 +207,16 @@ void DuckEngine::checkpoint_when_due() {
   }
   // What DuckDB keeps in memory about deleted rows goes with a checkpoint, too.
   constexpr std::uint64_t kBytesOfDeletedRow = 64, kShareOfMemory = 16;
-  const std::uint64_t limit =
+  const std::uint64_t wal_max =
       std::min(options_.checkpoint_bytes, options_.memory_bytes / kShareOfMemory);
+  // With little memory every byte of it counts; with more, a checkpoint, which writes all recent
+  // rows of a store anew where some of them were deleted, may wait for more.
+  constexpr std::uint64_t kLittleMemoryBytes = 256 * kMiB, kShareOfFurtherMemory = 12;
+  const std::uint64_t further =
+      options_.memory_bytes - std::min(options_.memory_bytes, kLittleMemoryBytes);
+  const std::uint64_t wal = database_->wal_bytes();
   const std::uint64_t kept = store_options_.work->deleted_rows * kBytesOfDeletedRow;
-  if (database_->wal_bytes() + kept >= limit) checkpoint();
+  if (wal >= wal_max || wal + kept >= wal_max + further / kShareOfFurtherMemory) checkpoint();
 }
 
 // One that fails is tried again after the next commit: what is committed does not need it. (DuckDB
@@ -183,15 +232,28 @@ void DuckEngine::checkpoint() {
 // --- Batches ----------------------------------------------------------------------------------
 
 Status DuckEngine::apply(const model::Batch& batch) {
-  if (batch.from > state_.position.position || batch.to <= state_.position.position) {
-    return error(
-        Code::kInternal, "the batch does not follow the engine's position",
-        fmt::format("at {}, the batch begins after {}", model::to_string(state_.position.position),
-                    model::to_string(batch.from)));
-  }
+  TRY_ASSIGN(const bool cut_off, leave_epoch(batch.to));
+  TRY(check_follows(batch.from, batch.to, cut_off));
+  // What was left beyond what memory allows now would leave too little for a batch.
+  if (!in_transaction_) TRY(work_off());
+  TRY(with_retries([&] { return apply_parts(batch); }));
+  return in_transaction_ ? Status{} : work_off();
+}
+
+Status DuckEngine::check_follows(const model::Position& from, const model::Position& to,
+                                 bool cut_off) const {
+  const model::Position& at = state_.position.position;
+  if ((cut_off || from <= at) && to > at) return {};
+  return error(Code::kInternal, "the batch does not follow the engine's position",
+               fmt::format("at {}, the batch begins after {}", model::to_string(at),
+                           model::to_string(from)));
+}
+
+// A table whose mirror cannot hold a value stops; queries give way where memory runs out.
+Status DuckEngine::with_retries(const std::function<Status()>& part) {
   const bool is_first_part = !in_transaction_;
   std::optional<ReaderPause> alone;
-  Status status = apply_parts(batch);
+  Status status = part();
   while (!status.ok()) {
     const std::optional<Misfit> misfit = std::exchange(misfit_, std::nullopt);
     const Status undone = roll_back();
@@ -209,7 +271,27 @@ Status DuckEngine::apply(const model::Batch& batch) {
     } else {
       return explain(status.error());
     }
-    status = apply_parts(batch);
+    status = part();
+  }
+  return {};
+}
+
+// What stores have to rewrite, each bounded part in a transaction of its own: their content stays
+// the same, and what DuckDB keeps of deleted rows goes with the checkpoints in between.
+Status DuckEngine::work_off() {
+  std::optional<ReaderPause> alone;
+  std::set<Store*>& due = store_options_.work->due;
+  while (!due.empty()) {
+    const Status done =
+        duck::in_transaction(*connection_, [&] { return (*due.begin())->work_off(); });
+    if (done.ok()) {
+      ++store_options_.work->commits;
+      checkpoint_when_due();
+    } else if (done.error().code == Code::kUnavailable && !alone) {
+      alone.emplace(readers_, options_.readers_patience);
+    } else {
+      return explain(done.error());
+    }
   }
   return {};
 }
@@ -232,9 +314,20 @@ Status DuckEngine::apply_parts(const model::Batch& batch) {
     if (model::value(transaction.end_lsn) != 0) state_.position.end_lsn = transaction.end_lsn;
     state_.position.commit_time = transaction.commit_time;
   }
-  if (!batch.ends_transaction() && state_.phase != Phase::kLoading) return {};
-  TRY(activity_->write());
+  const bool loading = state_.phase == Phase::kLoading;
+  if (!batch.ends_transaction() && !loading && !is_part_full(batch)) return {};
+  state_.half_applied = !batch.ends_transaction() && !loading;
+  TRY(activity_->write(state_.half_applied));
   return end_transaction();
+}
+
+// Whether so much of an unfinished transaction is open that it should be committed.
+bool DuckEngine::is_part_full(const model::Batch& batch) {
+  constexpr std::uint64_t kMemoryBytesOfChange = 4096;
+  open_changes_ += batch.changes.size();
+  const std::uint64_t most =
+      options_.part_changes_max.value_or(options_.memory_bytes / kMemoryBytesOfChange);
+  return open_changes_ >= most >> part_halvings_;
 }
 
 // Rows that a snapshot read.
@@ -288,14 +381,15 @@ Status DuckEngine::apply_mirror(KnownTable& known, const model::Batch& batch) {
   if (!made.ok()) return note_misfit(known, made.error());
   const std::uint64_t rows = *made;
   const bool replaced = known.writer->truncated();
-  if (!replaced && rows != 0 && maintainer_ != nullptr) {
-    TRY(maintainer_->table_changed(*connection_, known.mirror,
-                                   {.table = known.writer->delta_table(), .rows = rows}));
+  const bool is_seen = !known.stored.hidden && !known.is_filled();
+  ViewMaintainer* const maintainer = is_seen ? maintainer_ : nullptr;
+  if (!replaced && rows != 0 && maintainer != nullptr) {
+    TRY(maintainer->table_changed(*connection_, known.mirror,
+                                  {.table = known.writer->delta_table(), .rows = rows}));
   }
   TRY(known.writer->apply_delta(rows));
-  return replaced && maintainer_ != nullptr
-             ? maintainer_->table_replaced(*connection_, known.mirror)
-             : Status{};
+  return replaced && maintainer != nullptr ? maintainer->table_replaced(*connection_, known.mirror)
+                                           : Status{};
 }
 
 // --- Snapshots --------------------------------------------------------------------------------
@@ -311,32 +405,15 @@ Status DuckEngine::begin_snapshot(const model::Position& position) {
     tables_.clear();
     TRY(meta_->forget_tables());
     state_.phase = Phase::kLoading;
+    state_.half_applied = false;
     state_.position.position = position;
     state_.position.snapshot_complete = false;
     return {};
   });
 }
 
-Status DuckEngine::end_snapshot(const model::Position& position, model::Lsn end_lsn) {
-  if (state_.phase != Phase::kLoading)
-    return error(Code::kInternal, "a snapshot ends that has not begun");
-  const Status done = commit([&]() -> Status {
-    for (auto& [oid, known] : tables_) {
-      if (!known.takes_changes()) continue;
-      TRY(known.writer->load_raw());
-      TRY(show_mirror(known));
-    }
-    state_.phase = Phase::kLive;
-    state_.position.position = position;
-    state_.position.end_lsn = end_lsn;
-    state_.position.snapshot_complete = true;
-    return maintainer_ == nullptr ? Status{} : maintainer_->rebuild(*connection_);
-  });
-  if (done.ok()) checkpoint();
-  return done;
-}
-
 Status DuckEngine::advance(const model::Position& position, model::Lsn end_lsn) {
+  TRY(leave_epoch(position));
   return commit([&]() -> Status {
     state_.position.position = position;
     state_.position.end_lsn = end_lsn;
@@ -352,6 +429,11 @@ EnginePosition DuckEngine::position() const {
 std::vector<Mirror> DuckEngine::mirrors() const {
   MutexLock lock(mutex_);
   return mirrors_;
+}
+
+std::vector<TableToRead> DuckEngine::tables_to_read() const {
+  MutexLock lock(mutex_);
+  return to_read_;
 }
 
 Result<std::unique_ptr<Engine>> Engine::open(const EngineOptions& options, WantedColumns wanted,

@@ -22,6 +22,7 @@
 #include "engine/consolidate.h"
 #include "engine/store.h"
 #include "model/batch.h"
+#include "model/copy_text.h"
 #include "model/position.h"
 
 namespace pgweir::engine {
@@ -30,13 +31,30 @@ struct EngineOptions {
   std::string directory;              // holds the database file and spilled data
   std::uint64_t memory_bytes = kGiB;  // DuckDB's limit is a part of it (database.cc)
   int threads = 1;
+  // While a first snapshot is sorted and written, and nobody is answered yet. Without a value: as
+  // many as there are processors, and as memory_bytes allows; never fewer than `threads`.
+  std::optional<int> load_threads;
+  // Who read the base of a large store at a time for one batch, each on a connection and a thread
+  // of its own. Without a value: as many as there are processors, up to 4. With 1 nobody but the
+  // batch.
+  std::optional<int> base_readers;
+  // A smaller snapshot is not worth opening the database with as many.
+  std::uint64_t load_bytes_min = 64 * kMiB;
   // How numeric without a precision is kept: DECIMAL(precision, scale).
   int numeric_precision = 38;
   int numeric_scale = 9;
   // The database is checkpointed once its own write-ahead log is this large: a kill then costs at
   // most about this much replay at the next start.
   std::uint64_t checkpoint_bytes = 64 * kMiB;
+  // A transaction of more changes is committed in parts, each with its position; queries from
+  // outside wait meanwhile, so that nobody sees a part. What DuckDB keeps in memory of a
+  // transaction that is open grows with it. Without a value it goes by memory_bytes.
+  std::optional<std::uint64_t> part_changes_max;
   int readers_max = 4;  // queries from outside at a time
+  // Somebody answers tables_to_read(): a table whose rows here cannot be made into those of its new
+  // shape, and one that comes later, waits for them. Without it the one stops for good, and the
+  // other has what comes from its first change on.
+  bool rows_are_read = false;
   // How long recover() waits for readers that were interrupted. One that takes longer keeps the old
   // database's memory until it ends.
   Milliseconds readers_patience{5'000};
@@ -53,9 +71,21 @@ struct Mirror {
   // schema alone would be taken for a database.)
   std::string name;
   std::weak_ptr<Store> store;  // its columns: the kept ones, with DuckDB's names
+  // Its table is read beside the stream: not all rows are there yet, or not all are right.
+  bool reading = false;
   // Why its changes are no longer taken; empty while it is live. Its rows are then out of date, and
   // reading `name` fails with this reason.
   std::string stopped;
+  // Another one whenever the rows are others than those before, but for the changes applied: made
+  // anew, not taken over into another shape.
+  std::string rows_id;
+};
+
+// A table that waits for its rows, and why.
+struct TableToRead {
+  model::Oid id{};
+  std::string name;  // qualified
+  std::string reason;
 };
 
 // One relation's net change in the batch being applied.
@@ -87,6 +117,12 @@ class ViewMaintainer {
   // right.
   virtual Status table_stopped(duck::Connection& connection, const Mirror& mirror) {
     (void)connection, (void)mirror;
+    return {};
+  }
+  // The tables that are mirrored, their names or their shapes are others now: `mirrors` are those
+  // that can be read from here on. Between batches or parts of one, in the engine's transaction.
+  virtual Status mirrors_changed(duck::Connection& connection, std::vector<Mirror> mirrors) {
+    (void)connection, (void)mirrors;
     return {};
   }
   // Everything since the last commit was rolled back, whatever the reason. No transaction is open.
@@ -138,17 +174,30 @@ class Engine {
   // Ties an empty engine to a log; kCorruption when it belongs to another one.
   virtual Status bind_log(const std::string& log_identity) = 0;
 
-  // Makes known what a table looks like (from the catalog), before rows of it come.
-  // kUnsupported when it is mirrored already and its kept columns or key changed: stop_table(). New
-  // columns of a mirrored table are not kept before the next snapshot.
+  // What a table looks like from here on, before rows of that shape come. A mirror takes on the new
+  // shape: columns come with their value in all rows, go, get other names and types; another key;
+  // another name; and it goes with its table. Where the rows here do not tell those of the new
+  // shape (model/table_change.h), the table waits for its rows: see tables_to_read().
   virtual Status define_table(const model::Table& table) = 0;
+
+  // A table is read beside the stream from here on: its rows come as changes of kind kRead, in any
+  // order, and changes may concern rows that have not come yet. What the mirror has stays, if
+  // `table` can still be what it was; with `kReplaces` it begins empty. Not while a transaction is
+  // half applied.
+  enum class Reading { kCompares, kReplaces };
+  virtual Status begin_read(const model::Table& table, Reading how, const model::Position& position,
+                            model::Lsn end_lsn) = 0;
+  // All have come: rows of the mirror that did not are gone.
+  virtual Status end_read(model::Oid table, const model::Position& position,
+                          model::Lsn end_lsn) = 0;
 
   // Takes no more changes of a mirrored table (until the next snapshot); activity goes on counting
   // them. While a transaction is half applied it belongs to it, and is rolled back with it.
   virtual Status stop_table(model::Oid table, const std::string& reason) = 0;
 
   // Takes the next batch: consolidates, updates mirrors, activity and views. Commits when the batch
-  // ends a transaction; else the DuckDB transaction stays open for the next part. On an error
+  // ends a transaction; else the DuckDB transaction stays open for the next part, unless it has
+  // become too large (part_changes_max). On an error
   // everything since the last commit is rolled back: apply again from position().
   // A value that a mirror cannot hold stops that table alone, as stop_table() does, in front of the
   // transaction that brought it. When earlier parts of that transaction are lost so: kUnavailable.
@@ -162,6 +211,12 @@ class Engine {
   virtual Status begin_snapshot(const model::Position& position) = 0;
   // All rows of the snapshot are applied: builds views, makes everything visible.
   virtual Status end_snapshot(const model::Position& position, model::Lsn end_lsn) = 0;
+  // Between the two: rows of the snapshot as the log has them, taken apart and taken in by as many
+  // threads as load_threads says; each time a transaction of its own. Otherwise as apply().
+  virtual Status load(const model::RowBlocks& rows) = 0;
+  // load() and end_snapshot(), also one that runs, end soon with kCancelled from here on: the next
+  // engine goes on from position(). Any thread; one that runs may have to be told again.
+  virtual void stop_loading() = 0;
   // Nothing changed up to here.
   virtual Status advance(const model::Position& position, model::Lsn end_lsn) = 0;
 
@@ -178,6 +233,8 @@ class Engine {
   virtual EnginePosition position() const = 0;
   // The mirrors, by qualified name; any thread.
   virtual std::vector<Mirror> mirrors() const = 0;
+  // Those whose rows have to be read from the source again, as last committed; any thread.
+  virtual std::vector<TableToRead> tables_to_read() const = 0;
 
   // Waits up to `timeout` for one of readers_max places. kTimeout when there was none.
   virtual Result<std::unique_ptr<Reader>> reader(Milliseconds timeout) = 0;

@@ -20,12 +20,16 @@ using Texts = std::vector<std::string>;  // a row as DuckDB prints it
 using Content = std::multiset<Texts>;
 
 // A few rows make a store large, and have it rewritten again and again.
-const StoreOptions kTinyStores{.small_rows_max = 10,
-                               .pending_rows_min = 10,
-                               .pending_rows_max = 30,
-                               .step_rows_min = 5,
-                               .step_rows_max = 50,
-                               .many_keys_min = 3};
+StoreOptions tiny_stores(std::uint64_t many_keys_min) {
+  return {.small_rows_max = 10,
+          .pending_rows_min = 10,
+          .pending_rows_max = 30,
+          .step_rows_min = 5,
+          .step_rows_max = 50,
+          .many_keys_min = many_keys_min,
+          .batches_to_index = 2,
+          .run_rows = 8};
+}
 
 Texts texts_of(const TextRow& row) {
   Texts texts;
@@ -128,12 +132,14 @@ class World {
       for (std::uint32_t i = 0; i < columns.size(); ++i) columns[i] = i;
       return std::optional(columns);
     };
-    auto engine =
-        Engine::open({.directory = scratch_.path(),
-                      .memory_bytes = 256 * kMiB,
-                      .checkpoint_bytes = 64 * kKiB,
-                      .store = below(2) == 0 ? std::optional<StoreOptions>() : kTinyStores},
-                     all, logger_);
+    auto engine = Engine::open(
+        {.directory = scratch_.path(),
+         .memory_bytes = 256 * kMiB,
+         .checkpoint_bytes = 64 * kKiB,
+         .part_changes_max = below(2) == 0 ? std::optional<std::uint64_t>() : std::uint64_t{10},
+         .store =
+             below(2) == 0 ? std::optional<StoreOptions>() : tiny_stores(below(2) == 0 ? 3 : 1000)},
+        all, logger_);
     ASSERT_TRUE(engine.ok()) << engine.error().text();
     engine_ = std::move(engine).value();
     engine_->set_maintainer(&maintainer_);
@@ -287,10 +293,12 @@ class World {
     model.rows.erase(model.rows.begin() + static_cast<std::ptrdiff_t>(index));
   }
 
-  // Applies the parts in order; after a failure or a restart again from the first.
+  // Applies the parts in order; after a failure or a restart again from the first that is not
+  // committed.
   void apply_parts() {
-    const auto before = maintainer_.contents;
-    const model::Position start = engine_->position().position;
+    auto before = maintainer_.contents;
+    model::Position start = engine_->position().position;
+    std::size_t first = 0;
     int failures_left = below(4) == 0 ? 2 : 0;
     for (std::size_t i = 0; i < parts_.size(); ++i) {
       if (failures_left > 0 && below(2) == 0) {
@@ -303,16 +311,30 @@ class World {
           // A batch without rows that are mirrored has nothing that could fail.
           if (failed.ok()) maintainer_.fail_next = false;
           if (failed.ok() && i + 1 == parts_.size()) return;
-          if (failed.ok()) continue;
+          if (failed.ok()) {
+            if (engine_->position().position != start) {
+              start = engine_->position().position;
+              before = maintainer_.contents;
+              first = i + 1;
+            }
+            continue;
+          }
           EXPECT_EQ(failed.error().message, "injected");
         }
         maintainer_.contents = before;
         EXPECT_EQ(engine_->position().position, start);
-        i = static_cast<std::size_t>(-1);
+        i = first - 1;
         continue;
       }
       const Status status = engine_->apply(parts_[i]->batch());
       ASSERT_TRUE(status.ok()) << status.error().text();
+      if (engine_->position().position == start) continue;
+      start = engine_->position().position;
+      before = maintainer_.contents;
+      first = i + 1;
+      // Whoever asks is told to wait, or sees all of it.
+      const bool whole = first == parts_.size();
+      EXPECT_EQ(engine_->reader(Milliseconds{0}).ok(), whole);
     }
   }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "engine/duck_engine_internal.h"
+#include "model/message.h"
 
 namespace pgweir::engine {
 namespace {
@@ -19,20 +20,11 @@ std::string mirror_schema(const model::Table& table) {
   return schema;
 }
 
+}  // namespace
+
 std::string mirror_name(const model::Table& table) {
   return mirror_schema(table) + "." + quote_identifier(table.name);
 }
-
-// Whether every value of the old type is the same value, and the same text, of the new one.
-bool keeps_values(const model::Column& old, const model::Column& now) {
-  constexpr model::Oid kVarchar{1043};
-  if (old.type != now.type) return false;
-  const bool longer =
-      now.type_modifier < 0 || (old.type_modifier >= 0 && old.type_modifier <= now.type_modifier);
-  return old.type_modifier == now.type_modifier || (old.type == kVarchar && longer);
-}
-
-}  // namespace
 
 // The tables as the database has them. Mirrors that are known already keep their place in memory.
 Status DuckEngine::load_tables() {
@@ -55,7 +47,8 @@ Status DuckEngine::attach_mirror(KnownTable& known) {
                   .kind = layout.identity.kind,
                   .kept_columns = layout.identity.kept,
                   .name = mirror_name(table),
-                  .stopped = known.stored.stopped};
+                  .stopped = known.stored.stopped,
+                  .rows_id = known.stored.rows_id};
   auto writer = MirrorWriter::open(*connection_, std::move(layout), store_options_);
   if (!writer.ok() && writer.error().code == Code::kCorruption) {
     return error(
@@ -67,96 +60,38 @@ Status DuckEngine::attach_mirror(KnownTable& known) {
   }
   TRY_ASSIGN(known.writer, std::move(writer));
   known.mirror.store = known.writer->store();
+  // Of a database made before there were any.
+  if (known.mirror.rows_id.empty()) known.mirror.rows_id = known.writer->store()->content_name();
+  tell_reading(known);
   return {};
 }
 
 void DuckEngine::publish_mirrors() {
+  std::vector<TableToRead> to_read;
+  for (const auto& [oid, known] : tables_) {
+    const StoredTable& stored = known.stored;
+    if (stored.mirrored && stored.awaits_rows && !stored.reading)
+      to_read.push_back({stored.table.id, stored.table.qualified_name(), stored.stopped});
+  }
+  std::vector<Mirror> mirrors = shown_mirrors();
+  MutexLock lock(mutex_);
+  mirrors_ = std::move(mirrors);
+  to_read_ = std::move(to_read);
+}
+
+std::vector<Mirror> DuckEngine::shown_mirrors() const {
   std::vector<Mirror> mirrors;
   for (const auto& [oid, known] : tables_) {
-    if (known.stored.mirrored) mirrors.push_back(known.mirror);
+    if (known.is_shown()) mirrors.push_back(known.mirror);
   }
   std::sort(mirrors.begin(), mirrors.end(), [](const Mirror& a, const Mirror& b) {
     return a.table.qualified_name() < b.table.qualified_name();
   });
-  MutexLock lock(mutex_);
-  mirrors_ = std::move(mirrors);
+  return mirrors;
 }
 
-// --- Definitions -------------------------------------------------------------------------------
-
-// The new places of the kept columns. Nothing that is kept may change: names, types, key.
-Result<std::vector<std::uint32_t>> DuckEngine::kept_places(const KnownTable& known,
-                                                           const model::Table& table) const {
-  const MirrorLayout& old = known.writer->layout();
-  std::string changes;
-  std::vector<std::uint32_t> kept;
-  for (const std::uint32_t i : old.identity.kept) {
-    const model::Column& column = old.table.columns[i];
-    const auto same = std::find_if(table.columns.begin(), table.columns.end(),
-                                   [&](const model::Column& c) { return c.name == column.name; });
-    if (same == table.columns.end()) {
-      changes += fmt::format("column {} is gone; ", column.name);
-    } else if (!keeps_values(column, *same)) {
-      changes += fmt::format("column {} was {} and is {}; ", column.name, column.type_name,
-                             same->type_name);
-    } else {
-      kept.push_back(static_cast<std::uint32_t>(same - table.columns.begin()));
-    }
-  }
-  if (changes.empty()) {
-    const MirrorLayout now = lay_out(table, kept, type_options());
-    if (now.columns != old.columns)
-      changes += "its key or the order of its columns is another; ";
-    else if (now.identity.kind != old.identity.kind)
-      changes += "its replica identity is another; ";
-  }
-  if (table.schema != old.table.schema || table.name != old.table.name)
-    changes += fmt::format("it is now called {}; ", table.qualified_name());
-  if (changes.empty()) return kept;
-  changes.resize(changes.size() - 2);
-  return error(Code::kUnsupported,
-               fmt::format("table {} changed its shape", old.table.qualified_name()), changes,
-               "Its mirror and the views over it stop here; a new snapshot takes it in again");
-}
-
-Status DuckEngine::define_table(const model::Table& table) {
-  const auto found = tables_.find(model::value(table.id));
-  const bool is_known = found != tables_.end();
-  if (is_known && (found->second.stored.table == table || !found->second.stored.stopped.empty()))
-    return {};
-  if (!is_known || found->second.writer == nullptr)
-    return commit_or_join([&] { return define_new(table); });
-  TRY_ASSIGN(const std::vector<std::uint32_t> kept, kept_places(found->second, table));
-  return commit_or_join([&] { return redefine(found->second, table, kept); });
-}
-
-// New columns are not mirrored before the next snapshot: the rows that are there lack them.
-Status DuckEngine::redefine(KnownTable& known, const model::Table& table,
-                            const std::vector<std::uint32_t>& kept) {
-  MirrorLayout layout = lay_out(table, kept, type_options());
-  known.stored.table = known.mirror.table = table;
-  known.stored.kept_columns = known.mirror.kept_columns = layout.identity.kept;
-  known.writer->set_table(table, std::move(layout.identity));
-  tables_changed_ = true;
-  return meta_->write_table(known.stored);
-}
-
-Status DuckEngine::define_new(const model::Table& table) {
-  KnownTable& known = tables_[model::value(table.id)];
-  tables_changed_ = true;
-  const auto wanted = wanted_(table);
-  known.stored = {.table = table, .mirrored = wanted.has_value()};
-  if (wanted) known.stored.kept_columns = *wanted;
-  TRY(make_room(known));
-  TRY(meta_->write_table(known.stored));
-  if (!known.stored.mirrored) return {};
-  TRY(attach_mirror(known));
-  if (state_.phase == Phase::kLoading) return known.writer->create_raw();
-  return show_mirror(known);
-}
-
-// Another table with the name of this one: PostgreSQL has dropped or renamed it, or the two differ
-// only in upper and lower case, which DuckDB does not tell apart.
+// Another table with the name of this one: PostgreSQL has dropped or renamed it, which we shall
+// hear of later, or the two differ only in upper and lower case, which DuckDB does not tell apart.
 Status DuckEngine::make_room(KnownTable& known) {
   const auto lower = [](std::string text) {
     std::transform(text.begin(), text.end(), text.begin(),
@@ -166,7 +101,7 @@ Status DuckEngine::make_room(KnownTable& known) {
   const model::Table& table = known.stored.table;
   for (auto& [oid, other] : tables_) {
     const model::Table& old = other.stored.table;
-    if (&other == &known || !known.stored.mirrored || !other.stored.mirrored ||
+    if (&other == &known || !known.stored.mirrored || !other.is_shown() ||
         lower(old.qualified_name()) != lower(table.qualified_name()))
       continue;
     if (old.qualified_name() != table.qualified_name()) {
@@ -177,9 +112,8 @@ Status DuckEngine::make_room(KnownTable& known) {
                       table.qualified_name(), known.stored.stopped);
       return {};
     }
-    TRY(hide_mirror(other));
-    other.stored.mirrored = false;
-    other.stored.stopped = "another table has its name now";
+    TRY(connection_->execute("DROP VIEW IF EXISTS " + other.mirror.name));
+    other.stored.hidden = true;
     TRY(meta_->write_table(other.stored));
   }
   return {};
@@ -219,11 +153,13 @@ Status DuckEngine::stop_misfit(const Misfit& misfit) {
 Status DuckEngine::stop(KnownTable& known, const std::string& reason) {
   logger_.error("table {} has stopped: {}", known.stored.table.qualified_name(), reason);
   known.stored.stopped = known.mirror.stopped = reason;
+  known.stored.awaits_rows = known.stored.reading = known.mirror.reading = false;
   tables_changed_ = true;
   TRY(meta_->write_table(known.stored));
-  TRY(show_stopped(known));
+  if (!known.stored.hidden) TRY(show_stopped(known));
   // The views are bound to the mirrors when the snapshot ends.
   if (state_.phase == Phase::kLoading) return known.writer->drop_raw();
+  if (known.stored.hidden) return {};
   return maintainer_ == nullptr ? Status{} : maintainer_->table_stopped(*connection_, known.mirror);
 }
 
@@ -255,12 +191,17 @@ Status DuckEngine::hide_mirror(KnownTable& known) {
   known.writer.reset();
   known.mirror.store.reset();
   const std::uint32_t oid = model::value(known.stored.table.id);
-  TRY(connection_->execute("DROP VIEW IF EXISTS " + mirror_name(known.stored.table)));
-  TRY(connection_->execute(fmt::format("DROP TABLE IF EXISTS {}.raw_{}", kInternalSchema, oid)));
+  if (!known.stored.hidden)
+    TRY(connection_->execute("DROP VIEW IF EXISTS " + mirror_name(known.stored.table)));
+  TRY(
+      connection_->execute(fmt::format("DROP TABLE IF EXISTS {0}.raw_{1}; "
+                                       "DROP TABLE IF EXISTS {0}.seen_{1}",
+                                       kInternalSchema, oid)));
   return Store::drop(*connection_, fmt::format("mirror of {}", oid));
 }
 
 Result<KnownTable*> DuckEngine::known_table(const model::Table& table) {
+  if (model::holds_messages(table)) return &messages_;
   const auto found = tables_.find(model::value(table.id));
   if (found == tables_.end() || !(found->second.stored.table == table)) TRY(define_table(table));
   return &tables_.at(model::value(table.id));

@@ -10,25 +10,41 @@ namespace {
 using nlohmann::json;
 
 // Of everything that the database holds; another one cannot be read.
-constexpr int kFormatVersion = 2;
+constexpr int kFormatVersion = 3;
+// Stands in the column of the phase, added to it.
+constexpr std::int32_t kHalfApplied = 8;
 
 json to_json(const model::Table& table) {
   json columns = json::array();
   for (const model::Column& column : table.columns) {
-    columns.push_back({{"name", column.name},
-                       {"type", model::value(column.type)},
-                       {"modifier", column.type_modifier},
-                       {"type_name", column.type_name},
-                       {"base_type", model::value(column.base_type)},
-                       {"in_key", column.in_key},
-                       {"not_null", column.not_null}});
+    json each = {{"name", column.name},
+                 {"type", model::value(column.type)},
+                 {"modifier", column.type_modifier},
+                 {"type_name", column.type_name},
+                 {"base_type", model::value(column.base_type)},
+                 {"in_key", column.in_key},
+                 {"not_null", column.not_null},
+                 {"number", column.number},
+                 {"revision", column.revision}};
+    if (column.missing) each["missing"] = *column.missing;
+    columns.push_back(std::move(each));
   }
+  json partitions = json::array();
+  for (const model::Partition& partition : table.partitions)
+    partitions.push_back(
+        {model::value(partition.id), partition.storage, partition.made_here, partition.attached});
   return {{"id", model::value(table.id)},
           {"schema", table.schema},
           {"name", table.name},
           {"identity", std::string(1, static_cast<char>(table.replica_identity))},
           {"columns", std::move(columns)},
-          {"primary_key", table.primary_key}};
+          {"primary_key", table.primary_key},
+          {"presence", std::string(1, static_cast<char>(table.presence))},
+          {"storage", table.storage},
+          {"numbers_max", table.numbers_max},
+          {"partitions", std::move(partitions)},
+          {"row_filter", table.row_filter},
+          {"published_by", table.published_by}};
 }
 
 model::Table table_from(const json& from) {
@@ -40,14 +56,30 @@ model::Table table_from(const json& from) {
       static_cast<model::ReplicaIdentity>(from.at("identity").get<std::string>().at(0));
   table.primary_key = from.at("primary_key").get<std::vector<std::uint32_t>>();
   for (const json& column : from.at("columns")) {
-    table.columns.push_back({.name = column.at("name").get<std::string>(),
-                             .type = model::Oid{column.at("type").get<std::uint32_t>()},
-                             .type_modifier = column.at("modifier").get<std::int32_t>(),
-                             .type_name = column.at("type_name").get<std::string>(),
-                             .base_type = model::Oid{column.at("base_type").get<std::uint32_t>()},
-                             .in_key = column.at("in_key").get<bool>(),
-                             .not_null = column.at("not_null").get<bool>()});
+    model::Column each = {.name = column.at("name").get<std::string>(),
+                          .type = model::Oid{column.at("type").get<std::uint32_t>()},
+                          .type_modifier = column.at("modifier").get<std::int32_t>(),
+                          .type_name = column.at("type_name").get<std::string>(),
+                          .base_type = model::Oid{column.at("base_type").get<std::uint32_t>()},
+                          .in_key = column.at("in_key").get<bool>(),
+                          .not_null = column.at("not_null").get<bool>(),
+                          .number = column.value("number", std::int16_t{0}),
+                          .revision = column.value("revision", 0u)};
+    if (column.contains("missing")) each.missing = column.at("missing").get<std::string>();
+    table.columns.push_back(std::move(each));
   }
+  // Since the tables' facts are kept; in a database made before they are unknown.
+  table.presence = static_cast<model::Presence>(from.value("presence", std::string("c")).at(0));
+  table.storage = from.value("storage", 0u);
+  table.numbers_max = from.value("numbers_max", std::int16_t{0});
+  for (const json& partition : from.value("partitions", json::array()))
+    table.partitions.push_back(
+        {.id = model::Oid{partition.at(0).get<std::uint32_t>()},
+         .storage = partition.at(1).get<std::uint32_t>(),
+         .made_here = partition.at(2).get<bool>(),
+         .attached = partition.size() > 3 ? partition.at(3).get<std::uint32_t>() : 0});
+  table.row_filter = from.value("row_filter", std::string());
+  table.published_by = from.value("published_by", std::vector<std::uint64_t>());
   return table;
 }
 
@@ -107,7 +139,9 @@ Result<State> read_state(duck::Statement& statement) {
   state.position.end_lsn = model::Lsn{static_cast<std::uint64_t>(number(3))};
   state.position.commit_time = model::Timestamp{number(4)};
   state.position.snapshot_complete = chunk->data<bool>(5)[0];
-  state.phase = static_cast<Phase>(chunk->data<std::int32_t>(6)[0]);
+  const std::int32_t phase = chunk->data<std::int32_t>(6)[0];
+  state.phase = static_cast<Phase>(phase % kHalfApplied);
+  state.half_applied = phase >= kHalfApplied;
   state.position.log_identity = std::string(chunk->string(7, 0));
   return state;
 }
@@ -126,7 +160,7 @@ Status Meta::write_state(const State& state) {
       static_cast<std::int64_t>(model::value(position.end_lsn)),
       model::value(position.commit_time),
       position.snapshot_complete ? 1 : 0,
-      static_cast<std::int64_t>(state.phase),
+      static_cast<std::int64_t>(state.phase) + (state.half_applied ? kHalfApplied : 0),
   };
   TRY(clear_state_->execute());
   std::size_t parameter = 0;
@@ -146,7 +180,12 @@ Result<std::vector<StoredTable>> Meta::read_tables() const {
       tables.push_back({.table = table_from(definition.at("table")),
                         .kept_columns = definition.at("kept").get<std::vector<std::uint32_t>>(),
                         .mirrored = definition.at("mirrored").get<bool>(),
-                        .stopped = definition.at("stopped").get<std::string>()});
+                        .stopped = definition.at("stopped").get<std::string>(),
+                        .awaits_rows = definition.value("awaits_rows", false),
+                        .hidden = definition.value("hidden", false),
+                        .rows_id = definition.value("rows_id", std::string()),
+                        .reading = definition.value("reading", false),
+                        .counts_seen = definition.value("counts_seen", false)});
     }
   } catch (const json::exception& failure) {
     return error(Code::kCorruption, "the engine's list of tables cannot be read", failure.what());
@@ -155,10 +194,11 @@ Result<std::vector<StoredTable>> Meta::read_tables() const {
 }
 
 Status Meta::write_table(const StoredTable& table) {
-  const json definition = {{"table", to_json(table.table)},
-                           {"kept", table.kept_columns},
-                           {"mirrored", table.mirrored},
-                           {"stopped", table.stopped}};
+  const json definition = {{"table", to_json(table.table)},    {"kept", table.kept_columns},
+                           {"mirrored", table.mirrored},       {"stopped", table.stopped},
+                           {"awaits_rows", table.awaits_rows}, {"hidden", table.hidden},
+                           {"rows_id", table.rows_id},         {"reading", table.reading},
+                           {"counts_seen", table.counts_seen}};
   const std::uint32_t oid = model::value(table.table.id);
   TRY(connection_.execute(fmt::format("DELETE FROM pgweir_internal.tables WHERE oid = {}", oid)));
   return connection_.execute(fmt::format("INSERT INTO pgweir_internal.tables VALUES ({}, {})", oid,

@@ -20,6 +20,8 @@ enum class Phase : std::uint8_t { kFresh = 0, kLoading = 1, kLive = 2 };
 struct State {
   EnginePosition position;
   Phase phase = Phase::kFresh;
+  // The position lies inside a transaction of which this much was committed: nobody may read.
+  bool half_applied = false;
 };
 
 // A table as it was defined last.
@@ -28,6 +30,16 @@ struct StoredTable {
   std::vector<std::uint32_t> kept_columns;
   bool mirrored = false;
   std::string stopped;
+  // Stopped until its rows have been read again.
+  bool awaits_rows = false;
+  // Another table has its name now: its rows go on, but nobody can read them.
+  bool hidden = false;
+  // Mirror::rows_id.
+  std::string rows_id;
+  // It is read beside the stream; with `counts_seen` the keys of the rows that came are kept, so
+  // that those which did not can go at the end.
+  bool reading = false;
+  bool counts_seen = false;
 };
 
 class Meta {

@@ -3,7 +3,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <set>
+
+#include "engine/row_loader.h"
 
 namespace pgweir::engine {
 namespace {
@@ -13,42 +14,6 @@ using model::Cell;
 using model::CellKind;
 
 constexpr const char* kDatabase = "pgweir_engine";
-
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) {
-    return c < 0x80 ? static_cast<char>(std::tolower(c)) : static_cast<char>(c);
-  });
-  return text;
-}
-
-// DuckDB's names ignore case, PostgreSQL's do not; some are ours.
-std::string free_name(const std::string& name, std::set<std::string>& taken) {
-  std::string candidate = name;
-  for (int i = 2; !taken.insert(lower(candidate)).second; ++i)
-    candidate = fmt::format("{}_{}", name, i);
-  return candidate;
-}
-
-RowIdentity identify(const model::Table& table) {
-  RowIdentity identity;
-  std::vector<std::uint32_t> marked;
-  for (std::uint32_t i = 0; i < table.columns.size(); ++i) {
-    if (table.columns[i].in_key) marked.push_back(i);
-  }
-  switch (table.replica_identity) {
-    case model::ReplicaIdentity::kNothing:
-      identity.kind = MirrorKind::kAppendOnly;
-      break;
-    case model::ReplicaIdentity::kFull:
-      identity.key = table.primary_key;
-      identity.kind = table.primary_key.empty() ? MirrorKind::kBag : MirrorKind::kKeyed;
-      break;
-    default:
-      identity.key = marked.empty() ? table.primary_key : marked;
-      identity.kind = identity.key.empty() ? MirrorKind::kAppendOnly : MirrorKind::kKeyed;
-  }
-  return identity;
-}
 
 // "a0, a1, ..." for every column, each made by `item`.
 template <typename Item>
@@ -66,23 +31,6 @@ Error as_corruption(Error failure) {
 }
 
 }  // namespace
-
-MirrorLayout lay_out(const model::Table& table, std::vector<std::uint32_t> kept,
-                     const TypeOptions& options) {
-  MirrorLayout layout{.table = table, .identity = identify(table)};
-  RowIdentity& identity = layout.identity;
-  kept.insert(kept.end(), identity.key.begin(), identity.key.end());
-  std::sort(kept.begin(), kept.end());
-  kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
-  identity.kept = kept;
-  if (identity.kind == MirrorKind::kBag) identity.key = kept;
-  std::set<std::string> taken{kHashColumn, kWeightColumn};
-  for (const std::uint32_t i : kept) {
-    const ColumnType& type = layout.types.emplace_back(map_type(table.columns[i], options));
-    layout.columns.push_back({free_name(table.columns[i].name, taken), type.duck_type});
-  }
-  return layout;
-}
 
 Result<std::unique_ptr<MirrorWriter>> MirrorWriter::open(duck::Connection& connection,
                                                          MirrorLayout layout,
@@ -192,7 +140,7 @@ std::string MirrorWriter::looked_up_hashes() const {
 // rows stand in a table of their own: an outer join with the mirror itself would read all of it.
 // Every condition of the join is an equality of both sides: one that concerns a single side would
 // make it a nested loop, which grows with the square of the batch.
-std::string MirrorWriter::changes_statement() const {
+std::string MirrorWriter::changes_statement(Rows rows) const {
   const std::size_t count = layout_.columns.size();
   std::string differs = "false", same_key = "o.found = s.old_h";
   for (std::size_t i = 0; i < count; ++i) {
@@ -211,7 +159,8 @@ std::string MirrorWriter::changes_statement() const {
   return fmt::format(
       "INSERT INTO {delta} SELECT {either}CASE WHEN r.had_old AND r.found IS NULL "
       "THEN CAST(error({missing}) AS UBIGINT) ELSE r.h END, w.w "
-      "FROM (SELECT s.*, o.* FROM (SELECT *, hash({keys}) AS h, CASE WHEN had_old THEN h END AS "
+      "FROM (SELECT {staged}, o.* FROM (SELECT *, hash({keys}) AS h, CASE WHEN had_old THEN h END "
+      "AS "
       "old_h FROM {stage}) AS s "
       "LEFT JOIN {old} AS o ON {same_key}) AS r, (VALUES (-1), (1)) AS w(w) "
       "WHERE CASE WHEN w.w < 0 THEN r.had_old ELSE r.has_new END "
@@ -219,7 +168,10 @@ std::string MirrorWriter::changes_statement() const {
       fmt::arg("delta", delta_), fmt::arg("keys", staged_keys()), fmt::arg("stage", stage_),
       fmt::arg("old", old_), fmt::arg("same_key", same_key),
       fmt::arg("either", joined(count, "", either)), fmt::arg("differs", differs),
-      fmt::arg("missing", missing));
+      fmt::arg("missing", missing),
+      fmt::arg("staged", rows == Rows::kAll
+                             ? "s.*"
+                             : "s.* EXCLUDE (had_old), o.found IS NOT NULL AS had_old"));
 }
 
 // "c0, c2": the key's columns in the stage table.
@@ -255,73 +207,36 @@ Status MirrorWriter::prepare_statements() {
                  keys.empty() ? "0::UBIGINT" : fmt::format("hash({})", keys), stage_)));
   if (layout_.identity.kind == MirrorKind::kKeyed) {
     TRY_ASSIGN(clear_old_, connection_.prepare("DELETE FROM " + old_));
-    TRY_ASSIGN(add_changes_, connection_.prepare(changes_statement()));
+    TRY_ASSIGN(add_changes_, connection_.prepare(changes_statement(Rows::kAll)));
   }
   return {};
 }
 
 Status MirrorWriter::begin() {
-  consolidator_.begin(layout_.identity);
+  consolidator_.begin(layout_.identity, rows_known_);
   return {};
 }
 
 // --- Values -----------------------------------------------------------------------------------
 
-std::string MirrorWriter::key_text(const Cell* row) const {
-  std::string names, values;
-  for (const std::uint32_t column : layout_.identity.key) {
-    const char* comma = names.empty() ? "" : ", ";
-    names += comma + layout_.table.columns[column].name;
-    values += comma + (row[column].kind == CellKind::kText ? std::string(row[column].text())
-                                                           : std::string("NULL"));
-  }
-  if (names.empty()) return "a table without a key";
-  return fmt::format("key ({})=({})", names, values);
-}
-
-Error MirrorWriter::does_not_fit(Fit fit, std::size_t kept_index, const Cell* row,
-                                 const Cell* key_row, const model::Batch& batch) {
+// Of the change that brought the value; completed rows share its text.
+Error MirrorWriter::note_misfit(const RowMisfit& misfit, const Cell* row, const Cell* key_row,
+                                const model::Batch& batch) {
   met_misfit_ = true;
-  const std::uint32_t column = layout_.identity.kept[kept_index];
-  // The change that brought the value; completed rows share its text.
+  const std::uint32_t column = layout_.identity.kept[misfit.kept_index];
   model::Lsn lsn = batch.transactions.empty() ? model::Lsn{} : batch.transactions.back().commit_lsn;
   for (const model::Change& change : batch.changes) {
     if (change.after != model::kNoRow && batch.table_of(change).id == layout_.table.id &&
         batch.cells[change.after + column].data == row[column].data)
       lsn = batch.transactions[change.transaction].commit_lsn;
   }
-  constexpr std::size_t kShown = 100;
-  const std::string_view text = row[column].text();
-  const std::string& type = layout_.columns[kept_index].type;
-  const model::Column& source = layout_.table.columns[column];
-  const bool free_precision = source.type_modifier < 0 || source.base_type != model::Oid{};
-  const bool configurable = type.starts_with("DECIMAL") && free_precision &&
-                            text.find_first_not_of("-.0123456789") == std::string_view::npos;
-  return error(
-      Code::kInvalid,
-      fmt::format("a value of {}.{} ({}) {} {}", layout_.table.qualified_name(), source.name,
-                  source.type_name,
-                  fit == Fit::kOutOfRange ? "does not fit into" : "cannot be read as", type),
-      fmt::format("{}; commit {}; value '{}'", key_text(key_row), model::to_string(lsn),
-                  text.substr(0, kShown)),
-      configurable ? "Choose a source.numeric that holds it and remove the folder engine "
-                     "in the data folder, which is then built anew from the log"
-                   : "Correct it at the source, and start anew with an empty data folder");
+  return does_not_fit(layout_, misfit, row, key_row, lsn);
 }
 
 Status MirrorWriter::put_row(duck::Appender& out, const Cell* row, const model::Batch& batch,
                              const Cell* key_row) {
-  const auto& kept = layout_.identity.kept;
-  for (std::size_t i = 0; i < kept.size(); ++i) {
-    const Cell& cell = row[kept[i]];
-    if (cell.kind != CellKind::kText) {
-      out.append_null();
-      continue;
-    }
-    const Fit fit = layout_.types[i].convert(layout_.types[i], cell.text(), out);
-    if (fit != Fit::kOk) return does_not_fit(fit, i, row, key_row, batch);
-  }
-  return {};
+  const auto misfit = engine::put_row(layout_, row, out);
+  return misfit ? Status(note_misfit(*misfit, row, key_row, batch)) : Status();
 }
 
 Status MirrorWriter::put_key_row(duck::Appender& out, const Cell* row, const model::Batch& batch) {
@@ -332,7 +247,7 @@ Status MirrorWriter::put_key_row(duck::Appender& out, const Cell* row, const mod
       continue;
     }
     const Fit fit = layout_.types[i].convert(layout_.types[i], row[kept[i]].text(), out);
-    if (fit != Fit::kOk) return does_not_fit(fit, i, row, row, batch);
+    if (fit != Fit::kOk) return note_misfit({fit, i}, row, row, batch);
   }
   return {};
 }
@@ -375,10 +290,17 @@ Result<std::uint64_t> MirrorWriter::make_delta(const model::Batch& batch) {
   if (looks_up) {
     TRY(find_old_rows(looked_up));
   }
-  duck::Statement& statement = looks_up ? *add_changes_ : *add_inserts_;
-  auto made = statement.execute();
-  if (!made.ok()) return as_corruption(made.error());
-  const std::uint64_t rows = made->rows_changed();
+  std::uint64_t rows = 0;
+  if (looks_up && rows_known_ == Rows::kSome) {
+    add_changes_of_some_.set(changes_statement(Rows::kSome));
+    TRY_ASSIGN(rows, add_changes_of_some_.run(connection_));
+  } else {
+    duck::Statement& statement = looks_up ? *add_changes_ : *add_inserts_;
+    auto made = statement.execute();
+    if (!made.ok()) return as_corruption(made.error());
+    rows = made->rows_changed();
+  }
+  if (!seen_.empty()) TRY(note_seen());
   // Temporary rows that are gone before the commit are never written anywhere: DuckDB would else
   // copy them into the temporary tables then, and spill those when memory is short.
   TRY(clear_stage_->execute());
@@ -404,6 +326,10 @@ Status MirrorWriter::resolve_unchanged(const model::Batch& batch) {
     wanted.push_back(i);
   }
   if (wanted.empty()) return {};
+  if (truncated() && rows_known_ == Rows::kSome) {
+    for (const std::size_t i : wanted) consolidator_.set_after(i, nullptr);
+    return {};
+  }
   // The keys go through the stage table, each with its change's number.
   for (const std::size_t i : wanted) {
     TRY(put_key_row(*stage_appender_, consolidator_.rows()[i].unchanged_from, batch));
@@ -433,6 +359,7 @@ Status MirrorWriter::read_unchanged(std::size_t wanted) {
   const std::size_t width = layout_.table.columns.size();
   TRY_ASSIGN(duck::Rows rows, look_up_.query(connection_));
   std::size_t found = 0;
+  std::vector<bool> resolved(rows_known_ == Rows::kSome ? consolidator_.rows().size() : 0);
   while (const duck::Chunk* chunk = rows.next()) {
     for (std::size_t row = 0; row < chunk->row_count(); ++row, ++found) {
       const auto index = static_cast<std::size_t>(chunk->data<std::int64_t>(0)[row]);
@@ -446,9 +373,19 @@ Status MirrorWriter::read_unchanged(std::size_t wanted) {
         cell = {text.data(), static_cast<std::uint32_t>(text.size()), CellKind::kText};
       }
       consolidator_.set_after(index, after);
+      if (!resolved.empty()) resolved[index] = true;
     }
   }
   if (found == wanted) return {};
+  if (rows_known_ == Rows::kSome) {
+    // Its row has not been read yet: it comes whole, later.
+    for (std::size_t i = 0; i < resolved.size(); ++i) {
+      const NetChange& change = consolidator_.rows()[i];
+      if (change.after != nullptr && change.unchanged_from != nullptr && !resolved[i])
+        consolidator_.set_after(i, nullptr);
+    }
+    return {};
+  }
   return error(Code::kCorruption,
                fmt::format("the mirror of {} has no row for a key that was changed",
                            layout_.table.qualified_name()),
@@ -459,7 +396,8 @@ Status MirrorWriter::read_unchanged(std::size_t wanted) {
 
 Status MirrorWriter::create_raw() {
   const auto column = [&](std::size_t i) {
-    return fmt::format("{} {}", quote_identifier(layout_.columns[i].name), layout_.columns[i].type);
+    return fmt::format("{} {} USING COMPRESSION uncompressed",
+                       quote_identifier(layout_.columns[i].name), layout_.columns[i].type);
   };
   return connection_.execute(fmt::format("CREATE OR REPLACE TABLE {}.{} ({})", kInternalSchema,
                                          raw_name_, joined(layout_.columns.size(), ", ", column)));
@@ -476,6 +414,19 @@ Status MirrorWriter::append_raw(const model::Batch& batch, const model::Change& 
   return status;
 }
 
+Result<std::uint64_t> MirrorWriter::append_raw(std::span<const std::string_view> blocks,
+                                               model::Lsn lsn) {
+  const auto column = [&](std::size_t i) { return quote_identifier(layout_.columns[i].name); };
+  const std::string columns = joined(layout_.columns.size(), ", ", column);
+  RowLoader loader(layout_, blocks, lsn);
+  const auto rows = connection_.run_over(
+      loader, fmt::format("SELECT {} FROM {}.{}", columns, kInternalSchema, raw_name_),
+      fmt::format("INSERT INTO {}.{} SELECT * FROM {}", kInternalSchema, raw_name_,
+                  duck::kRowSource));
+  met_misfit_ = met_misfit_ || loader.met_misfit();
+  return rows;
+}
+
 Status MirrorWriter::flush_raw() {
   if (raw_appender_ == nullptr) return {};
   return raw_appender_->flush();
@@ -483,7 +434,7 @@ Status MirrorWriter::flush_raw() {
 
 Status MirrorWriter::load_raw() {
   raw_appender_.reset();
-  TRY(store_->load(fmt::format("SELECT * FROM {}.{}", kInternalSchema, raw_name_)));
+  TRY(store_->load_from(fmt::format("{}.{}", kInternalSchema, raw_name_)));
   return drop_raw();
 }
 

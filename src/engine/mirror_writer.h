@@ -9,29 +9,20 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "duck/duck.h"
 #include "engine/consolidate.h"
+#include "engine/mirror_layout.h"
 #include "engine/prepared_sql.h"
 #include "engine/store.h"
-#include "engine/type_map.h"
 #include "model/batch.h"
 
 namespace pgweir::engine {
-
-struct MirrorLayout {
-  model::Table table;
-  RowIdentity identity;
-  std::vector<StoreColumn> columns;  // of the kept ones: DuckDB's names (without clashes) and types
-  std::vector<ColumnType> types;
-};
-
-// How a table is kept: which columns (`kept`, and those of its key), told apart by what.
-MirrorLayout lay_out(const model::Table& table, std::vector<std::uint32_t> kept,
-                     const TypeOptions& options);
 
 class MirrorWriter {
  public:
@@ -44,6 +35,22 @@ class MirrorWriter {
   // Other catalog facts of the same table, where nothing that is kept changes.
   void set_table(const model::Table& table, RowIdentity identity);
   const std::shared_ptr<Store>& store() const { return store_; }
+
+  // While the table is read, rows may be missing, and those that come may be there already. `seen`,
+  // where it has a name, is a table that takes the keys of all rows that come.
+  void begin_reading(std::string seen) {
+    rows_known_ = Rows::kSome;
+    seen_ = std::move(seen);
+  }
+  void end_reading() {
+    rows_known_ = Rows::kAll;
+    seen_.clear();
+  }
+  // For CREATE TABLE: the columns of `seen`.
+  std::string key_columns() const;
+  // Fills the delta table with the rows whose keys are not in `seen`, as rows that go; returns
+  // their number.
+  Result<std::uint64_t> make_delta_of_unseen();
 
   // A new batch: forgets the last one's changes and delta.
   Status begin();
@@ -72,6 +79,8 @@ class MirrorWriter {
   Status create_raw();
   Status append_raw(const model::Batch& batch, const model::Change& change);
   Status flush_raw();
+  // COPY text, taken apart by DuckDB's threads. Returns the number of rows.
+  Result<std::uint64_t> append_raw(std::span<const std::string_view> blocks, model::Lsn lsn);
   Status load_raw();
   Status drop_raw();
 
@@ -84,19 +93,19 @@ class MirrorWriter {
   std::string old_rows_statement(const std::string& rows, const std::string& keys) const;
   Status find_old_rows(std::uint64_t wanted);
   std::string looked_up_hashes() const;
-  std::string changes_statement() const;
+  std::string changes_statement(Rows rows) const;
+  Status note_seen();
   Status resolve_unchanged(const model::Batch& batch);
   Status read_unchanged(std::size_t wanted);
   Status put_row(duck::Appender& out, const model::Cell* row, const model::Batch& batch,
                  const model::Cell* key_row);
   Status put_key_row(duck::Appender& out, const model::Cell* row, const model::Batch& batch);
-  Error does_not_fit(Fit fit, std::size_t kept_index, const model::Cell* row,
-                     const model::Cell* key_row, const model::Batch& batch);
+  Error note_misfit(const RowMisfit& misfit, const model::Cell* row, const model::Cell* key_row,
+                    const model::Batch& batch);
   Status stage_changes(const model::Batch& batch, std::uint64_t& looked_up);
   Status open_stage_appender();
   std::string staged_keys() const;
   std::string same_key() const;
-  std::string key_text(const model::Cell* row) const;
   bool is_key(std::size_t kept_index) const { return is_key_[kept_index]; }
 
   duck::Connection& connection_;
@@ -104,6 +113,8 @@ class MirrorWriter {
   std::vector<bool> is_key_;  // of each kept column
   std::shared_ptr<Store> store_;
   Consolidator consolidator_;
+  Rows rows_known_ = Rows::kAll;
+  std::string seen_;
   std::string stage_name_;
   std::string stage_;
   std::string delta_;
@@ -121,6 +132,8 @@ class MirrorWriter {
   std::unique_ptr<duck::Statement> clear_old_;
   std::unique_ptr<duck::Statement> add_changes_;
   std::unique_ptr<duck::Statement> add_inserts_;
+  PreparedSql add_changes_of_some_;
+  PreparedSql note_seen_sql_;
   PreparedSql look_up_;
 };
 

@@ -9,6 +9,11 @@ void PreparedSql::set(std::string sql) {
   *this = PreparedSql(std::move(sql));
 }
 
+void PreparedSql::vary(std::string sql) {
+  sql_ = std::move(sql);
+  statement_.reset();
+}
+
 Result<duck::Rows> PreparedSql::query(duck::Connection& connection) {
   const bool renew = std::has_single_bit(uses_) ? uses_ <= kRenewUses : uses_ % kRenewUses == 0;
   if (statement_ == nullptr || renew) {

@@ -31,6 +31,9 @@ class PreparedSql {
   const std::string& sql() const { return sql_; }
   // Another text from now on; nothing happens when it is the same.
   void set(std::string sql);
+  // The same text but for a constant. (A parameter would be dearer: DuckDB plans a statement with
+  // one anew at every execution.)
+  void vary(std::string sql);
   // Runs it; returns the number of rows that it changed.
   Result<std::uint64_t> run(duck::Connection& connection);
   Result<duck::Rows> query(duck::Connection& connection);

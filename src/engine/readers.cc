@@ -23,6 +23,11 @@ Error not_now() {
                "Try again in a moment");
 }
 
+Error half_applied() {
+  return error(Code::kUnavailable, "queries wait for the end of a large transaction", "",
+               "Try again in a moment; with more engine.memory it takes larger ones at once");
+}
+
 }  // namespace
 
 class PooledReader : public Reader {
@@ -48,6 +53,7 @@ class PooledReader : public Reader {
   }
 
   const EnginePosition& position() const override { return position_; }
+  const ReaderPool::PlacePtr& place() const { return place_; }
   duck::Connection& connection() override { return *place_->connection; }
 
  private:
@@ -92,6 +98,19 @@ void ReaderPool::resume() {
   changed_.notify_all();
 }
 
+void ReaderPool::hold() {
+  MutexLock lock(mutex_);
+  held_ = true;
+  const auto fixed = [](const PlacePtr& place) { return place->is_free || place->has_begun; };
+  while (!std::all_of(places_.begin(), places_.end(), fixed)) changed_.wait(mutex_);
+}
+
+void ReaderPool::release() {
+  MutexLock lock(mutex_);
+  held_ = false;
+  changed_.notify_all();
+}
+
 void ReaderPool::close(Milliseconds patience) {
   pause(patience);
   MutexLock lock(mutex_);
@@ -103,8 +122,9 @@ Result<ReaderPool::PlacePtr> ReaderPool::take_place(Milliseconds timeout) {
   MutexLock lock(mutex_);
   while (true) {
     for (const PlacePtr& place : places_) {
-      if (!lends_ || !place->is_free) continue;
+      if (!lends_ || held_ || !place->is_free) continue;
       place->is_free = false;
+      place->has_begun = false;
       ++lent_;
       return place;
     }
@@ -113,6 +133,7 @@ Result<ReaderPool::PlacePtr> ReaderPool::take_place(Milliseconds timeout) {
     changed_.wait_for(mutex_, left);
   }
   if (!lends_) return not_now();
+  if (held_) return half_applied();
   return error(Code::kTimeout, "too many queries are running",
                std::to_string(readers_max_) + " at a time are allowed", "Try again in a moment");
 }
@@ -121,10 +142,17 @@ Result<std::unique_ptr<Reader>> ReaderPool::lend(Milliseconds timeout) {
   TRY_ASSIGN(PlacePtr place, take_place(timeout));
   auto reader = std::make_unique<PooledReader>(*this, std::move(place));
   const Status begun = reader->begin();
+  has_begun(reader->place());
   if (begun.ok()) return std::unique_ptr<Reader>(std::move(reader));
   if (begun.error().code != Code::kBroken) return begun.error();
   found_broken_ = true;
   return not_now();
+}
+
+void ReaderPool::has_begun(const PlacePtr& place) {
+  MutexLock lock(mutex_);
+  place->has_begun = true;
+  changed_.notify_all();
 }
 
 void ReaderPool::give_back(const PlacePtr& place) {

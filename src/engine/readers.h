@@ -26,6 +26,10 @@ class ReaderPool {
   // Lends nothing more until resume(), stops the queries that run, and waits for their readers.
   void pause(Milliseconds patience);
   void resume();
+  // Lends nothing more until release(), and waits until those that are lent have begun: they see
+  // what was committed before, and may go on. open() changes nothing of it.
+  void hold();
+  void release();
   // As pause(), until the next open(). A reader that is not back in time keeps its connection, and
   // what is behind it, for itself until it ends.
   void close(Milliseconds patience);
@@ -46,10 +50,12 @@ class ReaderPool {
     std::unique_ptr<duck::Connection> connection;
     std::unique_ptr<duck::Statement> read_state;  // prepared at the first use
     bool is_free = true;
+    bool has_begun = false;  // its transaction, if it is lent
   };
   using PlacePtr = std::shared_ptr<Place>;
 
   Result<PlacePtr> take_place(Milliseconds timeout);
+  void has_begun(const PlacePtr& place);
   void give_back(const PlacePtr& place);
   void interrupt_lent() REQUIRES(mutex_);
   bool all_back() const REQUIRES(mutex_);
@@ -59,6 +65,7 @@ class ReaderPool {
   Mutex mutex_;
   Condition changed_;
   bool lends_ GUARDED_BY(mutex_) = false;
+  bool held_ GUARDED_BY(mutex_) = false;
   int lent_ GUARDED_BY(mutex_) = 0;  // also those of a pool that was closed since
   std::vector<PlacePtr> places_ GUARDED_BY(mutex_);
 };

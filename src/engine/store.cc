@@ -3,44 +3,23 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 
+#include "engine/base_lookup.h"
+#include "engine/pending_finder.h"
 #include "engine/prepared_sql.h"
+#include "engine/store_catalog.h"
 #include "engine/store_sql.h"
 
 namespace pgweir::engine {
 namespace {
 
-using duck::quote_identifier;
-using duck::quote_literal;
-
 constexpr std::uint64_t kLastHash = ~std::uint64_t{0};
-constexpr const char* kStoresTable = "pgweir_internal.stores";
 // The share of a store that may be pending, within the bounds of the options: the longer a change
 // waits, the more others share the rewriting of its range.
 constexpr std::uint64_t kPendingShare = 8;
 constexpr std::uint64_t kPendingShareOfBacklog = 3;
-
-// Everything that a stored table depends on, as text; compared when a store is opened again.
-std::string describe_spec(const StoreSpec& spec) {
-  std::string out = spec.unique ? "unique key(" : spec.distinct ? "distinct key(" : "key(";
-  for (const std::uint32_t column : spec.key) out += fmt::format("{} ", column);
-  out += ")";
-  for (const StoreColumn& column : spec.columns)
-    out += fmt::format(" {} {}", quote_identifier(column.name), column.type);
-  return out;
-}
-
-Status check_spec(const StoreSpec& spec) {
-  for (const StoreColumn& column : spec.columns) {
-    for (const char* reserved : {kHashColumn, kWeightColumn}) {
-      if (column.name == reserved)
-        return error(Code::kInvalid,
-                     fmt::format("store {} may not have a column named {}", spec.name, reserved));
-    }
-  }
-  return {};
-}
 
 class ClusteredStore : public Store {
  public:
@@ -51,41 +30,40 @@ class ClusteredStore : public Store {
         options_(options),
         id_(id),
         sql_(spec_, id),
-        row_bytes_(sql_.row_bytes()),
+        row_bytes_(sql_.row_bytes_of({sql_.recent, sql_.base})),
+        finder_(connection, sql_),
+        base_lookup_(connection, sql_, options_),
         rollbacks_(connection.rollbacks()) {}
 
-  ~ClusteredStore() override { share_pending(0); }
+  ~ClusteredStore() override {
+    share_pending(0);
+    if (options_.work != nullptr) options_.work->due.erase(this);
+  }
 
   Status create() {
-    TRY(connection_.execute(fmt::format("INSERT INTO {} VALUES ({}, {}, {}, false, 0)",
-                                        kStoresTable, id_, quote_literal(spec_.name),
-                                        quote_literal(describe_spec(spec_)))));
     TRY(connection_.execute(sql_.create_recent()));
     return connection_.execute(sql_.create_content(false));
   }
 
   // Reads what is remembered of the tables.
   Status read_state() {
-    TRY_ASSIGN(duck::Rows rows,
-               connection_.query(fmt::format("SELECT large, next_hash FROM {} WHERE id = {}",
-                                             kStoresTable, id_)));
-    const duck::Chunk* chunk = rows.next();
-    if (chunk == nullptr || chunk->row_count() == 0)
-      return error(Code::kInternal, fmt::format("store {} is gone", spec_.name));
-    if (large_ != chunk->data<bool>(0)[0]) statements_.clear();
-    large_ = chunk->data<bool>(0)[0];
-    next_hash_ = chunk->data<std::uint64_t>(1)[0];
+    TRY_ASSIGN(const StoreShape shape, read_store_shape(connection_, id_, spec_.name));
+    if (large_ != shape.large) statements_.clear();
+    large_ = shape.large;
+    next_hash_ = shape.next_hash;
     TRY_ASSIGN(recent_rows_, count(sql_.recent));
     base_rows_ = dead_rows_ = 0;
     if (large_) {
       TRY_ASSIGN(base_rows_, count(sql_.base));
       TRY_ASSIGN(dead_rows_, count(sql_.dead));
     }
+    TRY(begin_run());
     maintained_rows_ = pending_rows();
-    credit_rows_ = 0;
     share_pending(large_ ? pending_rows() : 0);
+    TRY(note_excess());
     // The temporary table of the copies may be gone.
     add_dead_copies_.set("");
+    base_lookup_.forget();
     rollbacks_ = connection_.rollbacks();
     return {};
   }
@@ -95,7 +73,16 @@ class ClusteredStore : public Store {
 
   Result<std::string> lookup(const std::string& keys) override {
     TRY(settle());
-    return large_ ? sql_.lookup(keys) : sql_.content;
+    if (!large_) return sql_.content;
+    if (spec_.unique && finder_.ready()) {
+      TRY_ASSIGN(const bool found, finder_.find_keys(keys, options_.many_keys_min));
+      if (!found) return sql_.lookup(keys);
+      if (!base_lookup_.can_read(finder_.wanted().size(), base_rows_))
+        return sql_.lookup_found(sql_.base);
+      TRY_ASSIGN(const std::string rows, base_lookup_.read(finder_.wanted(), base_rows_));
+      return sql_.lookup_found(rows);
+    }
+    return sql_.lookup(keys);
   }
 
   bool are_many(std::uint64_t keys) const override { return keys >= options_.many_keys_min; }
@@ -104,21 +91,49 @@ class ClusteredStore : public Store {
   Result<std::string> lookup_base(const std::string& keys) override {
     TRY(settle());
     if (large_) return fmt::format("({})", sql_.live_base(keys));
-    return fmt::format("(SELECT * FROM {} LIMIT 0)", sql_.recent);
+    return fmt::format("(SELECT * FROM {} LIMIT 0)", sql_.content);
   }
 
   Status apply(const std::string& delta_table) override {
     TRY(settle());
+    TRY(base_lookup_.clear());
     Statements& statements = statements_for(delta_table);
-    TRY_ASSIGN(const std::uint64_t removals, number(statements.count_removals));
-    if (removals > 0) {
-      TRY(!large_         ? remove_in_place(statements, removals)
-          : sql_.is_bag() ? remove_copies(statements, removals)
-                          : remove_large(statements, removals));
+    TRY_ASSIGN(const DeltaRows rows, count_rows(statements));
+    TRY(keep_index(rows.all));
+    const bool finds = finder_.ready();
+    const bool few = !are_many(rows.removals);
+    if (finds) TRY(finder_.find_delta(statements.read_delta, few));
+    const std::uint64_t recent_rows = recent_rows_;
+    if (rows.removals > 0) {
+      TRY(!large_         ? remove_in_place(statements, rows.removals)
+          : sql_.is_bag() ? remove_copies(statements, rows.removals)
+                          : remove_large(statements, rows.removals,
+                                         !few    ? Removal::kMany
+                                         : finds ? Removal::kFound
+                                                 : Removal::kFew));
     }
+    if (finds) finder_.delta_applied(recent_rows - recent_rows_, run_);
     TRY_ASSIGN(const std::uint64_t added, statements.add.run(connection_));
     recent_rows_ += added;
+    end_run(rows.all);
     return {};
+  }
+
+  Status load_from(const std::string& table) override {
+    TRY_ASSIGN(const std::uint64_t rows, count(table));
+    if (spec_.key.empty() || rows <= options_.small_rows_max) return load("SELECT * FROM " + table);
+    TRY(clear());
+    if (!large_) TRY(become_large());
+    TRY_ASSIGN(const std::int64_t row_bytes, connection_.query_int(sql_.row_bytes_of({table})));
+    TRY_ASSIGN(const auto ranges,
+               filled_ranges(table, rows * static_cast<std::uint64_t>(row_bytes)));
+    base_lookup_.base_changed();
+    for (const StoreSql::Range& range : ranges)
+      TRY(connection_.execute(sql_.load_range(table, range)));
+    TRY_ASSIGN(base_rows_, count(sql_.base));
+    if (base_rows_ == rows) return {};
+    return error(Code::kInternal,
+                 fmt::format("store {} took {} rows of {}", spec_.name, base_rows_, rows));
   }
 
   Status load(const std::string& select) override {
@@ -129,6 +144,7 @@ class ClusteredStore : public Store {
     }
     const bool was_large = large_;
     if (!was_large) TRY(become_large());
+    base_lookup_.base_changed();
     TRY(connection_.execute(sql_.load(sql_.base, select)));
     TRY_ASSIGN(base_rows_, count(sql_.base));
     if (base_rows_ == 0) TRY(connection_.execute(sql_.renew_base()));
@@ -140,10 +156,13 @@ class ClusteredStore : public Store {
     TRY(settle());
     TRY(connection_.execute("DELETE FROM " + sql_.recent));
     if (large_) {
+      base_lookup_.base_changed();
       TRY(connection_.execute("DELETE FROM " + sql_.base));
       TRY(connection_.execute("DELETE FROM " + sql_.dead));
     }
-    recent_rows_ = base_rows_ = dead_rows_ = maintained_rows_ = credit_rows_ = 0;
+    recent_rows_ = base_rows_ = dead_rows_ = maintained_rows_ = 0;
+    forgo_work();
+    finder_.forget();
     share_pending(0);
     return {};
   }
@@ -164,7 +183,7 @@ class ClusteredStore : public Store {
     // Three quarters are let alone; beyond them as much is worked in as comes, and beyond the
     // maximum, which a backlog may have left, twice as much.
     if (pending <= pending_max / 4 * 3) {
-      credit_rows_ = 0;
+      forgo_work();
       return {};
     }
     const std::uint64_t all = base_rows_ + recent_rows_;
@@ -172,18 +191,25 @@ class ClusteredStore : public Store {
     const auto due = static_cast<long double>(worked_in) * static_cast<long double>(all) /
                      static_cast<long double>(pending);
     credit_rows_ = std::min(all, credit_rows_ + static_cast<std::uint64_t>(due));
-    TRY_ASSIGN(const std::uint64_t row_bytes, number(row_bytes_));
-    const std::uint64_t step_rows_max = std::clamp<std::uint64_t>(
-        options_.step_bytes_max / std::max<std::uint64_t>(row_bytes, 1), 1, options_.step_rows_max);
-    while (credit_rows_ >= std::min(options_.step_rows_min, step_rows_max)) {
-      const std::uint64_t rows = std::min(credit_rows_, step_rows_max);
-      TRY(step(rows));
-      credit_rows_ -= rows;
-    }
+    TRY(measure_step());
+    note_due();
+    return {};
+  }
+
+  bool is_due() const override {
+    return credit_rows_ >= std::min(options_.step_rows_min, step_rows_max_);
+  }
+
+  Status work_off() override {
+    TRY(settle());
+    if (!is_due()) return {};
+    const std::uint64_t rows = std::min(credit_rows_, step_rows_max_);
+    TRY(step(rows));
+    credit_rows_ -= rows;
+    note_due();
     maintained_rows_ = pending_rows();
     share_pending(maintained_rows_);
-    return connection_.execute(fmt::format("UPDATE {} SET next_hash = {}::UBIGINT WHERE id = {}",
-                                           kStoresTable, next_hash_, id_));
+    return write_store_shape(connection_, id_, {large_, next_hash_});
   }
 
   Result<std::uint64_t> row_count() override {
@@ -195,11 +221,12 @@ class ClusteredStore : public Store {
  private:
   // Prepared once for each delta table.
   struct Statements {
-    PreparedSql count_removals;
+    PreparedSql count_rows;
+    PreparedSql read_delta;
+    std::int64_t run = -1;  // that these two give
     PreparedSql add;
-    // Of few rows to remove, and of many.
-    PreparedSql remove_recent[2];
-    PreparedSql add_dead[2];
+    std::array<PreparedSql, kRemovalKinds> add_dead;  // by Removal
+    std::array<PreparedSql, kRemovalKinds> remove_recent;
     PreparedSql count_base_copies;
     PreparedSql count_recent_copies;
     PreparedSql count_taken_copies;
@@ -208,13 +235,17 @@ class ClusteredStore : public Store {
   Statements& statements_for(const std::string& delta) {
     const auto [found, is_new] = statements_.try_emplace(delta);
     Statements& made = found->second;
-    if (!is_new) return made;
-    made.count_removals.set(sql_.count_removals(delta));
-    made.add.set(sql_.add(delta));
-    for (const bool many : {false, true}) {
-      made.remove_recent[many].set(sql_.remove_recent(delta, many));
-      made.add_dead[many].set(sql_.add_dead(delta, many));
+    if (made.run != run_) {
+      made.run = run_;
+      made.add.vary(sql_.add(delta, run_));
+      for (std::size_t how = 0; how < kRemovalKinds; ++how)
+        made.add_dead[how].vary(sql_.add_dead(delta, static_cast<Removal>(how), run_));
     }
+    if (!is_new) return made;
+    made.count_rows.set(sql_.count_rows(delta));
+    made.read_delta.set(sql_.read_delta(delta));
+    for (std::size_t how = 0; how < kRemovalKinds; ++how)
+      made.remove_recent[how].set(sql_.remove_recent(delta, static_cast<Removal>(how)));
     made.count_base_copies.set(sql_.count_base_copies(delta));
     made.count_recent_copies.set(sql_.count_recent_copies(delta));
     made.count_taken_copies.set(sql_.count_taken_copies(delta));
@@ -229,12 +260,88 @@ class ClusteredStore : public Store {
     return static_cast<std::uint64_t>(rows.next()->data<std::int64_t>(0)[0]);
   }
 
+  struct DeltaRows {
+    std::uint64_t removals = 0;
+    std::uint64_t all = 0;
+  };
+  Result<DeltaRows> count_rows(Statements& statements) {
+    TRY_ASSIGN(duck::Rows rows, statements.count_rows.query(connection_));
+    const duck::Chunk* chunk = rows.next();
+    return DeltaRows{static_cast<std::uint64_t>(chunk->data<std::int64_t>(0)[0]),
+                     static_cast<std::uint64_t>(chunk->data<std::int64_t>(1)[0])};
+  }
+
   Result<std::uint64_t> count(const std::string& table) {
     TRY_ASSIGN(const std::int64_t rows, connection_.query_int("SELECT count(*) FROM " + table));
     return static_cast<std::uint64_t>(rows);
   }
 
   std::uint64_t pending_rows() const { return recent_rows_ + dead_rows_; }
+
+  // The runs that are there are older than any that is to come.
+  Status begin_run() {
+    finder_.forget();
+    small_batches_ = run_rows_ = 0;
+    run_ = 0;
+    if (!large_ || sql_.is_bag()) return {};
+    for (const std::string& table : {sql_.recent, sql_.dead}) {
+      TRY_ASSIGN(const std::int64_t last, connection_.query_int(sql_.last_run(table)));
+      run_ = std::max(run_, last + 1);
+    }
+    return {};
+  }
+
+  void end_run(std::uint64_t rows) {
+    run_rows_ += rows;
+    if (run_rows_ < options_.run_rows) return;
+    ++run_;
+    run_rows_ = 0;
+  }
+
+  // Before a batch of so many rows: in a backlog an index costs more than it gives. (The copies of
+  // a bag's rows cannot be told apart.)
+  Status keep_index(std::uint64_t delta_rows) {
+    if (!large_ || sql_.is_bag()) return {};
+    if (delta_rows >= options_.backlog_rows_min) {
+      small_batches_ = 0;
+      finder_.forget();
+      return {};
+    }
+    if (finder_.ready() || ++small_batches_ < options_.batches_to_index) return {};
+    return finder_.build();
+  }
+
+  // Of rows of this width.
+  Status measure_step() {
+    TRY_ASSIGN(const std::uint64_t row_bytes, number(row_bytes_));
+    step_rows_max_ = std::clamp<std::uint64_t>(
+        options_.step_bytes_max / std::max<std::uint64_t>(row_bytes, 1), 1, options_.step_rows_max);
+    return {};
+  }
+
+  // What other options, or a batch that was too large, have left beyond what memory allows.
+  Status note_excess() {
+    credit_rows_ = 0;
+    const std::uint64_t pending = pending_rows();
+    const std::uint64_t most = std::max(pending_rows_left(), options_.pending_rows_floor);
+    if (large_ && !spec_.key.empty() && pending > most) {
+      TRY(measure_step());
+      const auto share =
+          static_cast<long double>(pending - most / 4 * 3) / static_cast<long double>(pending);
+      const auto due =
+          static_cast<std::uint64_t>(static_cast<long double>(base_rows_ + recent_rows_) * share);
+      credit_rows_ = std::max(due, std::min(options_.step_rows_min, step_rows_max_));
+    }
+    note_due();
+    return {};
+  }
+
+  // What other stores leave of the rows that may be pending in all of them.
+  std::uint64_t pending_rows_left() const {
+    const std::uint64_t others =
+        options_.work == nullptr ? 0 : options_.work->pending_rows - shared_pending_;
+    return options_.pending_rows_total_max - std::min(options_.pending_rows_total_max, others);
+  }
 
   // How many rows may be pending, after a batch that left `grown` more.
   std::uint64_t pending_rows_max(std::uint64_t grown) const {
@@ -244,18 +351,29 @@ class ClusteredStore : public Store {
     const std::uint64_t most = backlog
                                    ? options_.pending_rows_total_max
                                    : std::max(options_.pending_rows_min, options_.pending_rows_max);
-    const std::uint64_t others =
-        options_.work == nullptr ? 0 : options_.work->pending_rows - shared_pending_;
-    const std::uint64_t left =
-        options_.pending_rows_total_max - std::min(options_.pending_rows_total_max, others);
     const std::uint64_t wanted = std::min(std::max(share, options_.pending_rows_min), most);
-    return std::max(std::min(wanted, left), std::min(wanted, options_.pending_rows_floor));
+    return std::max(std::min(wanted, pending_rows_left()),
+                    std::min(wanted, options_.pending_rows_floor));
   }
 
   void share_pending(std::uint64_t pending) {
     if (options_.work == nullptr) return;
     options_.work->pending_rows += pending - shared_pending_;
     shared_pending_ = pending;
+  }
+
+  void forgo_work() {
+    credit_rows_ = 0;
+    note_due();
+  }
+
+  void note_due() {
+    if (options_.work == nullptr) return;
+    if (is_due()) {
+      options_.work->due.insert(this);
+    } else {
+      options_.work->due.erase(this);
+    }
   }
 
   Error missing(std::uint64_t found, std::uint64_t expected) const {
@@ -266,20 +384,24 @@ class ClusteredStore : public Store {
   // --- Removing rows ----------------------------------------------------------------------------
 
   Status remove_in_place(Statements& statements, std::uint64_t expected) {
-    const bool many = are_many(expected);
-    TRY_ASSIGN(const std::uint64_t removed, statements.remove_recent[many].run(connection_));
+    const Removal how = are_many(expected) ? Removal::kMany : Removal::kFew;
+    TRY_ASSIGN(const std::uint64_t removed, remove_recent(statements, how));
     if (removed != expected) return missing(removed, expected);
     recent_rows_ -= removed;
     return {};
   }
 
+  Result<std::uint64_t> remove_recent(Statements& statements, Removal how) {
+    return statements.remove_recent[static_cast<std::size_t>(how)].run(connection_);
+  }
+
   // A row that is not recent is one of the base, or not there at all: that nobody looks up.
-  Status remove_large(Statements& statements, std::uint64_t expected) {
-    const bool many = are_many(expected);
-    TRY_ASSIGN(const std::uint64_t died, statements.add_dead[many].run(connection_));
+  Status remove_large(Statements& statements, std::uint64_t expected, Removal how) {
+    PreparedSql& add_dead = statements.add_dead[static_cast<std::size_t>(how)];
+    TRY_ASSIGN(const std::uint64_t died, add_dead.run(connection_));
     dead_rows_ += died;
     if (died == expected) return {};
-    TRY_ASSIGN(const std::uint64_t removed, statements.remove_recent[many].run(connection_));
+    TRY_ASSIGN(const std::uint64_t removed, remove_recent(statements, how));
     if (removed + died != expected) return missing(removed + died, expected);
     recent_rows_ -= removed;
     return {};
@@ -326,9 +448,29 @@ class ClusteredStore : public Store {
   }
 
   Status shape_changed(bool large) {
-    TRY(connection_.execute(fmt::format("UPDATE {} SET large = {}, next_hash = 0 WHERE id = {}",
-                                        kStoresTable, large, id_)));
+    base_lookup_.base_changed();
+    TRY(write_store_shape(connection_, id_, {large, 0}));
     return read_state();
+  }
+
+  // Those of equal ranges of hashes that hold rows of a table of so many bytes (why the others must
+  // not be loaded: StoreSql::renew_base()).
+  Result<std::vector<StoreSql::Range>> filled_ranges(const std::string& table,
+                                                     std::uint64_t bytes) {
+    constexpr std::uint64_t kRangesMax = 1024;
+    const int halvings = options_.work == nullptr ? 0 : options_.work->load_halvings;
+    const std::uint64_t most = std::max<std::uint64_t>(options_.load_bytes_max >> halvings, 1);
+    const std::uint64_t count = std::clamp<std::uint64_t>((bytes + most - 1) / most, 1, kRangesMax);
+    const std::uint64_t width = kLastHash / count;
+    std::vector<StoreSql::Range> ranges;
+    TRY_ASSIGN(duck::Rows rows, connection_.query(sql_.numbers_of_ranges(table, width, count)));
+    while (const duck::Chunk* chunk = rows.next()) {
+      for (std::size_t row = 0; row < chunk->row_count(); ++row) {
+        const auto i = static_cast<std::uint64_t>(chunk->data<std::int64_t>(0)[row]);
+        ranges.push_back({i * width, i + 1 == count ? kLastHash : (i + 1) * width - 1});
+      }
+    }
+    return ranges;
   }
 
   // Rewrites about `rows` rows of the base, in the range of hashes that is next.
@@ -347,10 +489,15 @@ class ClusteredStore : public Store {
     // Nothing may be written for nothing (StoreSql::renew_base()); mostly it is plain that there
     // is something.
     bool writes = !sql_.is_bag() && old_rows > dead_rows_;
+    if (!writes && !sql_.is_bag()) {
+      TRY_ASSIGN(const std::int64_t dead, connection_.query_int(sql_.count_dead(range)));
+      writes = old_rows > static_cast<std::uint64_t>(dead);
+    }
     if (!writes) {
       TRY_ASSIGN(const std::int64_t rows_left, connection_.query_int(sql_.count_content(range)));
       writes = rows_left > 0;
     }
+    base_lookup_.base_changed();
     std::uint64_t new_rows = 0;
     if (writes) {
       TRY_ASSIGN(new_rows, run(sql_.rewrite(range)));
@@ -359,6 +506,7 @@ class ClusteredStore : public Store {
       TRY_ASSIGN(const std::uint64_t deleted, run(sql_.delete_old(range, rowid_max)));
       if (deleted != old_rows) return missing(deleted, old_rows);
     }
+    TRY(finder_.leave(range));
     TRY_ASSIGN(const std::uint64_t moved, run(sql_.delete_range(sql_.recent, range)));
     TRY_ASSIGN(const std::uint64_t buried, run(sql_.delete_range(sql_.dead, range)));
     base_rows_ = base_rows_ + new_rows - old_rows;
@@ -385,6 +533,8 @@ class ClusteredStore : public Store {
   PreparedSql remove_recent_copies_;
   PreparedSql add_remaining_copies_;
   PreparedSql clear_counted_;
+  PendingFinder finder_;
+  BaseLookup base_lookup_;
   // As the tables are now, with what the open transaction did; right until a rollback.
   std::uint64_t rollbacks_;
   bool large_ = false;
@@ -394,6 +544,10 @@ class ClusteredStore : public Store {
   std::uint64_t next_hash_ = 0;        // where the next step begins
   std::uint64_t maintained_rows_ = 0;  // pending after the last maintain()
   std::uint64_t credit_rows_ = 0;      // to be rewritten
+  std::uint64_t step_rows_max_ = 1;    // of rows of this width
+  std::int64_t run_ = 0;               // of the next pending rows
+  std::uint64_t run_rows_ = 0;         // that it has, about
+  std::uint64_t small_batches_ = 0;    // since there was a large one
   std::uint64_t shared_pending_ = 0;   // this store's part of options_.work->pending_rows
 };
 
@@ -408,52 +562,36 @@ StoreOptions store_options_for(std::uint64_t memory_bytes) {
   constexpr std::uint64_t kMemoryBytesOfPendingRow = 256;
   StoreOptions options;
   options.pending_rows_total_max = memory_bytes / kMemoryBytesOfPendingRow;
+  // Each step looks through what is pending; longer ones do so less often.
+  constexpr std::uint64_t kMemoryBytesOfStepRow = 4096;
+  options.step_rows_min = std::clamp<std::uint64_t>(memory_bytes / kMemoryBytesOfStepRow,
+                                                    options.step_rows_min, options.step_rows_max);
   constexpr std::uint64_t kShareOfMemory = 8;
   options.step_bytes_max = std::min(options.step_bytes_max, memory_bytes / kShareOfMemory);
+  constexpr std::uint64_t kShareOfLoad = 3;
+  options.load_bytes_max = memory_bytes / kShareOfLoad;
   return options;
 }
 
 Result<std::unique_ptr<Store>> Store::open(duck::Connection& connection, const StoreSpec& spec,
                                            const StoreOptions& options) {
-  TRY(check_spec(spec));
-  TRY(connection.execute(fmt::format("CREATE SCHEMA IF NOT EXISTS {}", kInternalSchema)));
-  TRY(
-      connection.execute(fmt::format("CREATE TABLE IF NOT EXISTS {} (id BIGINT, name VARCHAR, "
-                                     "spec VARCHAR, large BOOLEAN, next_hash UBIGINT)",
-                                     kStoresTable)));
-  TRY_ASSIGN(const duck::TextRows found,
-             connection.query_texts(fmt::format("SELECT id, spec FROM {} WHERE name = {}",
-                                                kStoresTable, quote_literal(spec.name))));
-  if (found.rows.empty()) {
-    TRY_ASSIGN(
-        const std::int64_t id,
-        connection.query_int(fmt::format("SELECT coalesce(max(id), 0) + 1 FROM {}", kStoresTable)));
-    auto store = std::make_unique<ClusteredStore>(connection, spec, options, id);
-    TRY(store->create());
-    return std::unique_ptr<Store>(std::move(store));
-  }
-  const std::string text = describe_spec(spec);
-  if (found.rows[0][1] != text) {
-    return error(Code::kCorruption, fmt::format("store {} has another shape", spec.name),
-                 fmt::format("found {}; expected {}", found.rows[0][1].value_or(""), text));
-  }
-  auto store = std::make_unique<ClusteredStore>(connection, spec, options,
-                                                std::stoll(found.rows[0][0].value_or("0")));
-  TRY(store->read_state());
+  TRY_ASSIGN(const StoreEntry entry, find_or_add_store(connection, spec));
+  auto store = std::make_unique<ClusteredStore>(connection, spec, options, entry.id);
+  TRY(entry.is_new ? store->create() : store->read_state());
   return std::unique_ptr<Store>(std::move(store));
 }
 
 Status Store::drop(duck::Connection& connection, const std::string& name) {
-  TRY_ASSIGN(const std::int64_t id,
-             connection.query_int(fmt::format("SELECT id FROM {} WHERE name = {}", kStoresTable,
-                                              quote_literal(name))));
+  TRY_ASSIGN(const std::int64_t id, remove_store(connection, name));
   const StoreSpec none;
   const StoreSql sql(none, id);
   TRY(connection.execute("DROP VIEW " + sql.content));
   TRY(connection.execute("DROP TABLE " + sql.recent));
   TRY(connection.execute("DROP TABLE IF EXISTS " + sql.base));
   TRY(connection.execute("DROP TABLE IF EXISTS " + sql.dead));
-  return connection.execute(fmt::format("DELETE FROM {} WHERE id = {}", kStoresTable, id));
+  for (const std::string& found : {sql.found_recent, sql.found_dead, sql.from_base})
+    TRY(connection.execute("DROP TABLE IF EXISTS temp.main." + found));
+  return {};
 }
 
 }  // namespace pgweir::engine

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ inline constexpr const char* kWeightColumn = "pgweir_weight";
 // hash(key column, key column, ...), as DuckDB's hash() gives it.
 inline constexpr const char* kHashColumn = "pgweir_hash";
 
+// Another name that no column of a store may have.
+inline constexpr const char* kRunColumn = "pgweir_run";
+
 struct StoreColumn {
   std::string name;
   std::string type;  // DuckDB's text
@@ -34,7 +38,7 @@ struct StoreColumn {
 
 struct StoreSpec {
   std::string name;  // unique in the database; any text
-  // No name may be kHashColumn or kWeightColumn.
+  // No name may be kHashColumn, kWeightColumn or kRunColumn.
   std::vector<StoreColumn> columns;
   std::vector<std::uint32_t> key;  // indexes into columns; NULLs are equal to each other
   // Several rows may have one key (a join key, a bag): rows are then told apart by all columns, and
@@ -46,11 +50,21 @@ struct StoreSpec {
   bool operator==(const StoreSpec&) const = default;
 };
 
+class BaseReaders;
+class Store;
+
 // What the stores of a database do together.
 struct StoreWork {
+  // Those whose bases have ranges to rewrite: Store::work_off().
+  std::set<Store*> due;
   // By rewriting ranges since the last checkpoint; the engine counts it back to 0 then. DuckDB
   // keeps up to 64 bytes of memory for each until the checkpoint.
   std::uint64_t deleted_rows = 0;
+  // A load sorts 2^this times less at a time than load_bytes_max: memory has run out.
+  int load_halvings = 0;
+  // Transactions of the engine that were committed. (Others may commit, too: a change of a base
+  // then seems to be open still.)
+  std::uint64_t commits = 0;
   // Of all large stores, what is not yet worked into their bases.
   std::uint64_t pending_rows = 0;
 };
@@ -62,7 +76,7 @@ struct StoreOptions {
   // every lookup reads whole. About an eighth of the base, within these bounds. The more, the less
   // often the base is rewritten: each change costs some (rows of the base) / (2 * this) rows.
   std::uint64_t pending_rows_min = 256 * 1024;
-  std::uint64_t pending_rows_max = 512 * 1024;
+  std::uint64_t pending_rows_max = 1024 * 1024;
   // A batch that leaves so many more pending is one of a backlog, where rewriting costs more than
   // lookups: then a third of the base may be pending, and as many rows as memory allows.
   std::uint64_t backlog_rows_min = 8 * 1024;
@@ -78,7 +92,17 @@ struct StoreOptions {
   // So many keys are many: they are looked up, and rows removed, in the ways that pay for large
   // batches.
   std::uint64_t many_keys_min = 1024;
-  std::shared_ptr<StoreWork> work;  // may be absent
+  // Pending rows are found by an index in memory (some 24 bytes a row) once so many batches came
+  // one after the other that were not of a backlog: to make it costs as much as looking through the
+  // rows some times.
+  std::uint64_t batches_to_index = 16;
+  // So many pending rows, written one after the other, are found together.
+  std::uint64_t run_rows = 16 * 1024;
+  // Of a load: what is sorted at a time, in bytes of rows; DuckDB takes about twice as many. What
+  // does not fit goes through temporary files, which costs more than reading the rows once again.
+  std::uint64_t load_bytes_max = 192 * kMiB;
+  std::shared_ptr<StoreWork> work;       // may be absent
+  std::shared_ptr<BaseReaders> readers;  // may be absent
 };
 
 // The defaults, with as much pending and such steps as memory allows.
@@ -101,6 +125,9 @@ class Store {
   static Result<std::unique_ptr<Store>> open(duck::Connection& connection, const StoreSpec& spec,
                                              const StoreOptions& options = {});
   static Status drop(duck::Connection& connection, const std::string& name);
+  // Of a store that is not open. Requires that none has the new name.
+  static Status rename(duck::Connection& connection, const std::string& from,
+                       const std::string& to);
   virtual ~Store() = default;
 
   virtual const StoreSpec& spec() const = 0;
@@ -136,11 +163,21 @@ class Store {
   // Replaces everything by the rows of a SELECT with the spec's columns: the initial load.
   virtual Status load(const std::string& select) = 0;
 
+  // The same with the rows of a table, which has the spec's columns. Many are taken range by range
+  // of their hashes, so that each range is sorted in memory.
+  virtual Status load_from(const std::string& table) = 0;
+
   // Removes every row.
   virtual Status clear() = 0;
 
-  // Rewrites a bounded part when it is due; called after apply(), in the same transaction.
+  // Called after apply(), in the same transaction: finds out how much of the base is to be
+  // rewritten. From then on is_due(), and the store stands in StoreWork::due.
   virtual Status maintain() = 0;
+  virtual bool is_due() const = 0;
+  // Rewrites a bounded part. It changes nothing of the content, so it is best called in a
+  // transaction of its own, with checkpoints in between: what DuckDB keeps of deleted rows grows
+  // with the transaction.
+  virtual Status work_off() = 0;
 
   // Without reading rows, but for a large store that is neither unique nor distinct.
   virtual Result<std::uint64_t> row_count() = 0;

@@ -26,6 +26,13 @@ std::string definition_of(const std::vector<StoreColumn>& columns, const char* s
   return out + fmt::format("{} UBIGINT{}", kHashColumn, storage);
 }
 
+// The columns of recent or dead rows.
+std::string pending_definition_of(const std::vector<StoreColumn>& columns,
+                                  const char* storage = "") {
+  return fmt::format("{}, {} INTEGER DEFAULT 0{}", definition_of(columns, storage), kRunColumn,
+                     storage);
+}
+
 // Of rows that will soon be written once more: to compress them costs more than it saves.
 constexpr const char* kUncompressed = " USING COMPRESSION uncompressed";
 
@@ -69,7 +76,10 @@ StoreSql::StoreSql(const StoreSpec& of, std::int64_t id)
       base(internal('b', id)),
       dead(internal('d', id)),
       content(internal('c', id)),
-      counted(fmt::format("temp.main.pgweir_counted_{}", id)) {}
+      counted(fmt::format("temp.main.pgweir_counted_{}", id)),
+      found_recent(fmt::format("pgweir_found_recent_{}", id)),
+      found_dead(fmt::format("pgweir_found_dead_{}", id)),
+      from_base(fmt::format("pgweir_from_base_{}", id)) {}
 
 std::vector<StoreColumn> StoreSql::identity() const {
   if (!spec.unique) return spec.columns;
@@ -91,12 +101,13 @@ std::string StoreSql::distinct_rows(const std::string& from) const {
 
 std::string StoreSql::create_recent() const {
   return fmt::format("CREATE TABLE {} ({})", recent,
-                     definition_of(spec.columns, spec.key.empty() ? "" : kUncompressed));
+                     pending_definition_of(spec.columns, spec.key.empty() ? "" : kUncompressed));
 }
 
 std::string StoreSql::create_large_tables() const {
   return fmt::format("CREATE TABLE {} ({}); CREATE TABLE {} ({})", base,
-                     definition_of(spec.columns), dead, definition_of(identity(), kUncompressed));
+                     definition_of(spec.columns), dead,
+                     pending_definition_of(identity(), kUncompressed));
 }
 
 std::string StoreSql::create_counted() const {
@@ -127,10 +138,53 @@ std::string StoreSql::lookup(const std::string& keys) const {
                      kHashColumn, recent);
 }
 
+std::string StoreSql::found_rows(const std::string& table, const std::string& found) const {
+  return fmt::format(
+      "SELECT s.* FROM {0} AS s JOIN temp.main.{1} AS f ON s.{2} = f.{2} AND s.{3} = f.{3}", table,
+      found, kRunColumn, kHashColumn);
+}
+
+std::string StoreSql::lookup_found(const std::string& base_rows) const {
+  return fmt::format(
+      "(SELECT {0}, s.{1} FROM {2} AS s ANTI JOIN ({3}) AS d ON {4} UNION ALL SELECT {5}, {1} FROM "
+      "({6}))",
+      list_of(spec.columns, "s."), kHashColumn, base_rows, found_rows(dead, found_dead),
+      same_row(identity()), list_of(spec.columns), found_rows(recent, found_recent));
+}
+
+std::string StoreSql::create_from_base() const {
+  return fmt::format("CREATE OR REPLACE TEMP TABLE {} ({})", from_base,
+                     definition_of(spec.columns));
+}
+
+// (The condition on n is always true: a filter on the small side makes DuckDB push a Bloom filter
+// of its keys into the scan of the large one.)
+std::string StoreSql::read_base(const std::string& wanted) const {
+  return fmt::format(
+      "SELECT {0}, s.{1} FROM {2} AS s JOIN (SELECT * FROM {3} WHERE n >= 0) AS w ON s.{1} = w.{1}",
+      list_of(spec.columns, "s."), kHashColumn, base, wanted);
+}
+
 std::string StoreSql::load(const std::string& table, const std::string& select) const {
-  return fmt::format("INSERT INTO {0} SELECT {1}, {2} AS pgweir_h FROM ({3}\n) AS t({1}){4}", table,
-                     list_of(spec.columns), hash_of(spec), select,
-                     spec.key.empty() ? "" : " ORDER BY pgweir_h");
+  return fmt::format(
+      "INSERT INTO {0} ({1}, {2}) SELECT {1}, {3} AS pgweir_h FROM ({4}\n) AS t({1}){5}", table,
+      list_of(spec.columns), kHashColumn, hash_of(spec), select,
+      spec.key.empty() ? "" : " ORDER BY pgweir_h");
+}
+
+std::string StoreSql::load_range(const std::string& table, const Range& range) const {
+  return fmt::format(
+      "INSERT INTO {0} ({1}, {2}) SELECT * FROM (SELECT {1}, {3} AS {2} FROM {4}) WHERE {5} "
+      "ORDER BY {2}",
+      base, list_of(spec.columns), kHashColumn, hash_of(spec), table, in_range(range));
+}
+
+std::string StoreSql::numbers_of_ranges(const std::string& table, std::uint64_t width,
+                                        std::uint64_t count) const {
+  return fmt::format(
+      "SELECT DISTINCT CAST(least({} // {}::UBIGINT, {}::UBIGINT) AS BIGINT) AS pgweir_range FROM "
+      "{} ORDER BY pgweir_range",
+      hash_of(spec), width, count - 1, table);
 }
 
 std::string StoreSql::renew_base() const {
@@ -138,10 +192,11 @@ std::string StoreSql::renew_base() const {
 }
 
 std::string StoreSql::move_all(const std::string& from, const std::string& to) const {
-  return fmt::format("INSERT INTO {} SELECT * FROM {}; DELETE FROM {}", to, from, from);
+  return fmt::format("INSERT INTO {0} ({1}, {2}) SELECT {1}, {2} FROM {3}; DELETE FROM {3}", to,
+                     list_of(spec.columns), kHashColumn, from);
 }
 
-std::string StoreSql::row_bytes() const {
+std::string StoreSql::row_bytes_of(const std::vector<std::string>& tables) const {
   constexpr int kSampledRows = 1000, kBytesOfNumber = 16;
   std::string bytes = std::to_string(kBytesOfNumber);  // the hash
   for (const StoreColumn& column : spec.columns) {
@@ -156,27 +211,61 @@ std::string StoreSql::row_bytes() const {
       bytes += fmt::format(" + coalesce(strlen(CAST({} AS VARCHAR)), 0)", name);
     }
   }
-  return fmt::format(
-      "SELECT CAST(coalesce(avg({0}), 0) AS BIGINT) FROM ((SELECT * FROM {1} LIMIT {3}) UNION ALL "
-      "(SELECT * FROM {2} LIMIT {3}))",
-      bytes, recent, base, kSampledRows);
+  std::string sample;
+  for (const std::string& table : tables)
+    sample += fmt::format("{}(SELECT {} FROM {} LIMIT {})", sample.empty() ? "" : " UNION ALL ",
+                          list_of(spec.columns), table, kSampledRows);
+  return fmt::format("SELECT CAST(coalesce(avg({}), 0) AS BIGINT) FROM ({})", bytes, sample);
 }
 
 // --- Deltas -----------------------------------------------------------------------------------
 
-std::string StoreSql::count_removals(const std::string& delta) const {
-  return fmt::format("SELECT count(*) FROM {} WHERE {} < 0", delta, kWeightColumn);
+std::string StoreSql::identity_hash() const {
+  if (spec.unique) return kHashColumn;
+  return fmt::format("hash({})", list_of(spec.columns));
 }
 
-std::string StoreSql::add(const std::string& delta) const {
-  return fmt::format("INSERT INTO {} SELECT {}, {} FROM {} WHERE {} > 0", recent,
-                     list_of(spec.columns), kHashColumn, delta, kWeightColumn);
+std::string StoreSql::create_found() const {
+  std::string out;
+  for (const std::string& table : {found_recent, found_dead})
+    out += fmt::format("CREATE OR REPLACE TEMP TABLE {} ({} UBIGINT, {} INTEGER);", table,
+                       kHashColumn, kRunColumn);
+  return out;
 }
 
-std::string StoreSql::remove_recent(const std::string& delta, bool many) const {
+std::string StoreSql::read_pending(const std::string& table) const {
+  return fmt::format("SELECT {}, {} FROM {}", identity_hash(), kRunColumn, table);
+}
+
+std::string StoreSql::last_run(const std::string& table) const {
+  return fmt::format("SELECT CAST(coalesce(max({}), -1) AS BIGINT) FROM {}", kRunColumn, table);
+}
+
+std::string StoreSql::count_rows(const std::string& delta) const {
+  return fmt::format("SELECT count(*) FILTER (WHERE {} < 0), count(*) FROM {}", kWeightColumn,
+                     delta);
+}
+
+std::string StoreSql::read_delta(const std::string& delta) const {
+  return fmt::format("SELECT {}, {}, {} < 0 FROM {}", kHashColumn, identity_hash(), kWeightColumn,
+                     delta);
+}
+
+std::string StoreSql::add(const std::string& delta, std::int64_t run) const {
+  return fmt::format("INSERT INTO {} SELECT {}, {}, {} FROM {} WHERE {} > 0", recent,
+                     list_of(spec.columns), kHashColumn, run, delta, kWeightColumn);
+}
+
+std::string StoreSql::remove_recent(const std::string& delta, Removal how) const {
+  if (how == Removal::kFound)
+    return fmt::format(
+        "DELETE FROM {0} AS s USING (SELECT d.*, f.{1} FROM {2} AS d JOIN temp.main.{3} AS f ON "
+        "d.{4} = f.{4}) AS d WHERE s.{1} = d.{1} AND {5}",
+        recent, kRunColumn, removals(delta), found_recent, kHashColumn, found_row(identity()));
   if (!is_bag())
-    return fmt::format("DELETE FROM {} AS s USING {} AS d WHERE {}", recent, removals(delta),
-                       many && !spec.unique ? same_row(identity()) : found_row(identity()));
+    return fmt::format(
+        "DELETE FROM {} AS s USING {} AS d WHERE {}", recent, removals(delta),
+        how == Removal::kMany && !spec.unique ? same_row(identity()) : found_row(identity()));
   // As many of the equal rows as the delta takes away.
   return fmt::format(
       "DELETE FROM {0} AS s USING (SELECT pgweir_rid, pgweir_h FROM (SELECT s.rowid AS "
@@ -190,13 +279,18 @@ std::string StoreSql::remove_recent(const std::string& delta, bool many) const {
       beside_hash("s.rowid = gone.pgweir_rid"));
 }
 
-std::string StoreSql::add_dead(const std::string& delta, bool many) const {
+std::string StoreSql::add_dead(const std::string& delta, Removal how, std::int64_t run) const {
   const std::string same = same_row(identity());
-  return fmt::format(
-      "INSERT INTO {0} SELECT {1}, s.{2} FROM {3} AS s ANTI JOIN (SELECT s.* FROM {4} AS s JOIN "
-      "{3} AS d ON {6}) AS d ON {5}",
-      dead, list_of(identity(), "s."), kHashColumn, removals(delta), recent, same,
-      many && !spec.unique ? same : fmt::format("s.{0} = d.{0}", kHashColumn));
+  const std::string are_recent =
+      how == Removal::kFound
+          ? found_rows(recent, found_recent)
+          : fmt::format("SELECT s.* FROM {} AS s JOIN {} AS d ON {}", recent, removals(delta),
+                        how == Removal::kMany && !spec.unique
+                            ? same
+                            : fmt::format("s.{0} = d.{0}", kHashColumn));
+  return fmt::format("INSERT INTO {} SELECT {}, s.{}, {} FROM {} AS s ANTI JOIN ({}) AS d ON {}",
+                     dead, list_of(identity(), "s."), kHashColumn, run, removals(delta), are_recent,
+                     same);
 }
 
 std::string StoreSql::count_base_copies(const std::string& delta) const {
@@ -219,8 +313,9 @@ std::string StoreSql::count_taken_copies(const std::string& delta) const {
 }
 
 std::string StoreSql::add_dead_copies() const {
-  return fmt::format("INSERT INTO {} SELECT DISTINCT {}, {} FROM {} WHERE pgweir_source = 1", dead,
-                     list_of(spec.columns), kHashColumn, counted);
+  return fmt::format(
+      "INSERT INTO {0} ({1}, {2}) SELECT DISTINCT {1}, {2} FROM {3} WHERE pgweir_source = 1", dead,
+      list_of(spec.columns), kHashColumn, counted);
 }
 
 std::string StoreSql::remove_recent_copies() const {
@@ -230,7 +325,8 @@ std::string StoreSql::remove_recent_copies() const {
 
 std::string StoreSql::add_remaining_copies() const {
   return fmt::format(
-      "INSERT INTO {0} SELECT {1}, {2} FROM (SELECT {1}, {2}, unnest(range(CAST(sum(CASE WHEN "
+      "INSERT INTO {0} ({1}, {2}) SELECT {1}, {2} FROM (SELECT {1}, {2}, "
+      "unnest(range(CAST(sum(CASE WHEN "
       "pgweir_source < 0 THEN -1 ELSE 1 END) AS BIGINT))) FROM {3} GROUP BY {1}, {2})",
       recent, list_of(spec.columns), kHashColumn, counted);
 }
@@ -250,6 +346,14 @@ std::string StoreSql::content_in(const Range& range) const {
 std::string StoreSql::rows_in(const Range& range) const {
   return fmt::format("SELECT count(*), coalesce(max(rowid), 0) FROM {} WHERE {}", base,
                      in_range(range));
+}
+
+std::string StoreSql::count_dead(const Range& range) const {
+  return fmt::format("SELECT count(*) FROM {} WHERE {}", dead, in_range(range));
+}
+
+std::string StoreSql::read_pending_in(const std::string& table, const Range& range) const {
+  return fmt::format("{} WHERE {}", read_pending(table), in_range(range));
 }
 
 std::string StoreSql::count_content(const Range& range) const {

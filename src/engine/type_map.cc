@@ -48,14 +48,14 @@ constexpr std::array<Uint128, kDecimalPrecisionMax + 1> kPowersOfTen = [] {
 
 // --- One function a type: PostgreSQL's text -> the appender's native form ----------------------
 
-Fit put_bool(const ColumnType&, std::string_view text, duck::Appender& out) {
+Fit put_bool(const ColumnType&, std::string_view text, duck::RowWriter& out) {
   if (text != "t" && text != "f") return Fit::kMalformed;
   out.append_bool(text == "t");
   return Fit::kOk;
 }
 
 template <typename T>
-Fit put_int(const ColumnType&, std::string_view text, duck::Appender& out) {
+Fit put_int(const ColumnType&, std::string_view text, duck::RowWriter& out) {
   T value = 0;
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (code != std::errc{} || end != text.data() + text.size()) return Fit::kMalformed;
@@ -64,7 +64,7 @@ Fit put_int(const ColumnType&, std::string_view text, duck::Appender& out) {
 }
 
 template <typename T>
-Fit put_float(const ColumnType&, std::string_view text, duck::Appender& out) {
+Fit put_float(const ColumnType&, std::string_view text, duck::RowWriter& out) {
   T value = 0;
   // from_chars also takes "NaN", "Infinity" and "-Infinity", as PostgreSQL writes them.
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -108,7 +108,7 @@ Fit parse_decimal(std::string_view text, int precision, int scale, Uint128& magn
   return Fit::kOk;
 }
 
-Fit put_decimal(const ColumnType& type, std::string_view text, duck::Appender& out) {
+Fit put_decimal(const ColumnType& type, std::string_view text, duck::RowWriter& out) {
   Uint128 magnitude = 0;
   bool negative = false;
   const Fit fit = parse_decimal(text, type.precision, type.scale, magnitude, negative);
@@ -124,14 +124,14 @@ Fit put_decimal(const ColumnType& type, std::string_view text, duck::Appender& o
 
 bool valid_utf8(std::string_view text);
 
-Fit put_text(const ColumnType&, std::string_view text, duck::Appender& out) {
+Fit put_text(const ColumnType&, std::string_view text, duck::RowWriter& out) {
   if (!valid_utf8(text)) return Fit::kMalformed;
-  out.append_text(text);
+  out.append_lasting_text(text);
   return Fit::kOk;
 }
 
 // char(n): its padding says nothing (PostgreSQL ignores it in comparisons and drops it in text).
-Fit put_padded_text(const ColumnType& type, std::string_view text, duck::Appender& out) {
+Fit put_padded_text(const ColumnType& type, std::string_view text, duck::RowWriter& out) {
   return put_text(type, text.substr(0, text.find_last_not_of(' ') + 1), out);
 }
 
@@ -142,7 +142,7 @@ int hex_digit(char c) {
   return -1;
 }
 
-Fit put_bytea(const ColumnType&, std::string_view text, duck::Appender& out) {
+Fit put_bytea(const ColumnType&, std::string_view text, duck::RowWriter& out) {
   if (!text.starts_with("\\x") || text.size() % 2 != 0) return Fit::kMalformed;
   thread_local std::string bytes;  // keeps its room from value to value
   bytes.clear();
@@ -156,7 +156,7 @@ Fit put_bytea(const ColumnType&, std::string_view text, duck::Appender& out) {
   return Fit::kOk;
 }
 
-Fit put_uuid(const ColumnType&, std::string_view text, duck::Appender& out) {
+Fit put_uuid(const ColumnType&, std::string_view text, duck::RowWriter& out) {
   if (text.size() != 36) return Fit::kMalformed;
   Uint128 value = 0;
   int digits = 0;
@@ -173,28 +173,28 @@ Fit put_uuid(const ColumnType&, std::string_view text, duck::Appender& out) {
   return Fit::kOk;
 }
 
-Fit put_date(const ColumnType&, std::string_view text, duck::Appender& out) {
+Fit put_date(const ColumnType&, std::string_view text, duck::RowWriter& out) {
   std::int64_t days = 0;
   const Fit fit = parse_date(text, days);
   if (fit == Fit::kOk) out.append_int(days);
   return fit;
 }
 
-Fit put_time(const ColumnType&, std::string_view text, duck::Appender& out) {
+Fit put_time(const ColumnType&, std::string_view text, duck::RowWriter& out) {
   std::int64_t micros = 0;
   const Fit fit = parse_time(text, micros);
   if (fit == Fit::kOk) out.append_int(micros);
   return fit;
 }
 
-Fit put_timestamp(const ColumnType&, std::string_view text, duck::Appender& out) {
+Fit put_timestamp(const ColumnType&, std::string_view text, duck::RowWriter& out) {
   std::int64_t micros = 0;
   const Fit fit = parse_timestamp(text, micros);
   if (fit == Fit::kOk) out.append_int(micros);
   return fit;
 }
 
-Fit put_interval(const ColumnType&, std::string_view text, duck::Appender& out) {
+Fit put_interval(const ColumnType&, std::string_view text, duck::RowWriter& out) {
   IntervalValue value;
   const Fit fit = parse_interval(text, value);
   if (fit == Fit::kOk) out.append_interval(value.months, value.days, value.micros);

@@ -28,7 +28,7 @@ enum class Fit : std::uint8_t {
 
 // A column's type in DuckDB and how PostgreSQL's text becomes a value of it; chosen once a column.
 struct ColumnType {
-  using Convert = Fit (*)(const ColumnType&, std::string_view text, duck::Appender&);
+  using Convert = Fit (*)(const ColumnType&, std::string_view text, duck::RowWriter&);
 
   std::string duck_type;
   Convert convert = nullptr;  // appends one value when it returns kOk, else nothing

@@ -50,11 +50,16 @@ class FakeWritableFile final : public WritableFile {
     return fs_.append(generation_, inode_, path_, size_, bytes, size_);
   }
 
+  Status write_at(std::uint64_t offset, std::string_view bytes) override {
+    std::uint64_t written = 0;
+    return fs_.append(generation_, inode_, path_, offset, bytes, written);
+  }
+
   Status sync() override {
     MutexLock lock(fs_.mutex_);
     if (const auto failure = fs_.begin("fdatasync", path_)) return *failure;
     if (generation_ != fs_.generation_) return stale(path_);
-    inode_->durable = inode_->bytes;
+    inode_->sync();
     return {};
   }
 
@@ -62,6 +67,7 @@ class FakeWritableFile final : public WritableFile {
     MutexLock lock(fs_.mutex_);
     if (const auto failure = fs_.begin("ftruncate", path_)) return *failure;
     if (generation_ != fs_.generation_) return stale(path_);
+    inode_->changed_from(static_cast<std::size_t>(size));
     inode_->bytes.resize(static_cast<std::size_t>(size));
     size_ = size;
     return {};
@@ -152,6 +158,7 @@ Result<std::unique_ptr<WritableFile>> FakeFs::create(const std::string& path) {
   if (directories_.count(parent_path(path)) == 0) return missing("open", path);
   auto& inode = names_[path];
   if (inode) {
+    inode->changed_from(0);
     inode->bytes.clear();
   } else {
     inode = std::make_shared<Inode>();
@@ -266,6 +273,7 @@ Status FakeFs::append(std::uint64_t generation, const InodePtr& inode, const std
   const auto over_old_bytes = static_cast<std::size_t>(inode->bytes.size() - offset);
   if (fits > over_old_bytes && fits - over_old_bytes > free)
     fits = over_old_bytes + static_cast<std::size_t>(free);
+  inode->changed_from(std::min(inode->bytes.size(), static_cast<std::size_t>(offset)));
   inode->bytes.resize(std::max(inode->bytes.size(), static_cast<std::size_t>(offset) + fits));
   inode->bytes.replace(static_cast<std::size_t>(offset), fits, bytes.substr(0, fits));
   written = offset + fits;
@@ -282,7 +290,7 @@ void FakeFs::begin_life() {
 }
 
 void FakeFs::end_crash() {
-  for (auto& [path, inode] : names_) inode->durable = inode->bytes;
+  for (auto& [path, inode] : names_) inode->sync();
   durable_names_ = names_;
   unsynced_names_.clear();
   begin_life();
@@ -295,6 +303,7 @@ void FakeFs::crash(std::uint64_t unsynced_bytes_kept) {
     std::string left = inode->durable;
     if (inode->bytes.size() > left.size())
       left += inode->bytes.substr(left.size(), static_cast<std::size_t>(unsynced_bytes_kept));
+    inode->changed_from(0);
     inode->bytes = std::move(left);
   }
   end_crash();
@@ -307,8 +316,9 @@ void FakeFs::crash_at_random(unsigned seed) {
   for (std::size_t i = 0; i < kept; ++i) apply(unsynced_names_[i], durable_names_);
   names_ = durable_names_;
   for (auto& [path, inode] : names_) {
-    if (inode->bytes != inode->durable)
-      inode->bytes = mix_sectors(inode->durable, inode->bytes, random);
+    if (inode->bytes == inode->durable) continue;
+    inode->bytes = mix_sectors(inode->durable, inode->bytes, random);
+    inode->changed_from(0);
   }
   end_crash();
 }

@@ -7,6 +7,7 @@
 // Threads: any.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -74,8 +75,17 @@ class FakeFs final : public Fs {
   friend class FakeFileLock;
 
   struct Inode {
-    std::string bytes;    // as readers see them
-    std::string durable;  // as a crash leaves them
+    std::string bytes;     // as readers see them
+    std::string durable;   // as a crash leaves them
+    std::size_t same = 0;  // so many bytes at the beginning are alike in both
+
+    void changed_from(std::size_t offset) { same = std::min(same, offset); }
+    // Costs what was written since, so that a log may be synced after each of many writes.
+    void sync() {
+      durable.resize(std::min(durable.size(), same));
+      durable.append(bytes, durable.size());
+      same = bytes.size();
+    }
   };
   using InodePtr = std::shared_ptr<Inode>;
   using Names = std::map<std::string, InodePtr>;

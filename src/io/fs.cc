@@ -14,6 +14,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/assert.h"
+
 namespace pgweir::io {
 namespace {
 
@@ -45,18 +47,11 @@ class RealWritableFile final : public WritableFile {
   RealWritableFile(Descriptor fd, std::string path, std::uint64_t size)
       : fd_(std::move(fd)), path_(std::move(path)), size_(size) {}
 
-  Status append(std::string_view bytes) override {
-    while (!bytes.empty()) {
-      const ssize_t written =
-          ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(size_));
-      if (written < 0) {
-        if (errno == EINTR) continue;
-        return system_error("write", path_, errno);
-      }
-      size_ += static_cast<std::uint64_t>(written);
-      bytes.remove_prefix(static_cast<std::size_t>(written));
-    }
-    return {};
+  Status append(std::string_view bytes) override { return write(size_, bytes); }
+
+  Status write_at(std::uint64_t offset, std::string_view bytes) override {
+    PGWEIR_ASSERT(offset + bytes.size() <= size_, "only bytes that are there are replaced");
+    return write(offset, bytes);
   }
 
   Status sync() override {
@@ -74,6 +69,21 @@ class RealWritableFile final : public WritableFile {
   std::uint64_t size() const override { return size_; }
 
  private:
+  Status write(std::uint64_t offset, std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t written =
+          ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+      if (written < 0) {
+        if (errno == EINTR) continue;
+        return system_error("write", path_, errno);
+      }
+      offset += static_cast<std::uint64_t>(written);
+      size_ = std::max(size_, offset);
+      bytes.remove_prefix(static_cast<std::size_t>(written));
+    }
+    return {};
+  }
+
   Descriptor fd_;
   const std::string path_;
   std::uint64_t size_;

@@ -23,8 +23,11 @@ class WritableFile {
   virtual ~WritableFile() = default;  // closes, does not sync
   // All or an error; after an error the file's end is unknown until truncate() has succeeded.
   virtual Status append(std::string_view bytes) = 0;
+  // Replaces bytes that the file has; after an error what stands there is unknown. The end stays.
+  virtual Status write_at(std::uint64_t offset, std::string_view bytes) = 0;
   // Waits until everything appended is on stable storage (fdatasync).
   virtual Status sync() = 0;
+  // Cuts the file, or makes it longer by zeros that take no room yet.
   virtual Status truncate(std::uint64_t size) = 0;
   virtual std::uint64_t size() const = 0;
 };

@@ -25,7 +25,10 @@ Status FileCursor::start(const model::Position& after) {
   // The newest of each key, in the order of the log.
   std::map<std::uint64_t, std::pair<std::uint64_t, FramePtr>> newest;
   std::uint64_t order = 0;
-  next_frame_ = reader_->header().before.next_frame;
+  const SegmentHeader& header = reader_->header();
+  next_frame_ = header.before.next_frame;
+  FramePlace transaction;  // that begins in this segment, of kind kTransaction
+  model::Position transaction_at;
   StoredFrame stored;
   while (true) {
     if (next_frame_ == frame_end) break;
@@ -33,8 +36,22 @@ Status FileCursor::start(const model::Position& after) {
     if (!more) break;
     if (!stored.repeated) {
       if (stored.header.last > after) {
-        reader_->seek(reader_->frame_offset(), next_frame_);
+        const model::Position& last = stored.header.last;
+        const bool inside = transaction.offset != 0 && last.lsn == transaction_at.lsn &&
+                            last.epoch == transaction_at.epoch;
+        if (inside) next_frame_ = transaction.frame;
+        reader_->seek(inside ? transaction.offset : reader_->frame_offset(), next_frame_);
         break;
+      }
+      if (stored.header.kind == FrameKind::kTransaction) {
+        if (stored.header.xid != 0) transaction = {stored.number, reader_->frame_offset()};
+        transaction_at = stored.header.last;
+        // Nothing of the rows is wanted: they have no schemas among them either.
+        if (header.adopted && after >= header.after.last && next_frame_ < header.tail_frame) {
+          next_frame_ = header.tail_frame;
+          reader_->seek(header.tail_offset, header.tail_frame);
+          continue;
+        }
       }
       ++next_frame_;
     }

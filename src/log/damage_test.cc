@@ -10,8 +10,8 @@
 namespace pgweir::log {
 namespace {
 
-constexpr const char* kSteps = "SaSb|cSde|fgh|ijklm|n|^op|qr|";
-constexpr const char* kExpected = "AaBbcCdefghijklmnopqr";
+constexpr const char* kSteps = "SaSb|cSde|fgh<xyz>ijklm|n|^op|qr|";
+constexpr const char* kExpected = "AaBbcCdefgh<xyz>ijklmnopqr";
 
 struct Segments {
   std::vector<std::string> paths;
@@ -189,8 +189,8 @@ TEST(LogDamage, NewerFormatIsRefused) {
   ASSERT_FALSE(log.ok());
   EXPECT_EQ(log.error().code, Code::kUnsupported);
   EXPECT_EQ(log.error().text(),
-            "the data folder is of a newer version: its log has format 2, this program reads "
-            "formats up to 1 (segment 'data/wal/000000000001.log'). Use the version of pgweir that "
+            "the data folder is of a newer version: its log has format 3, this program reads "
+            "formats up to 2 (segment 'data/wal/000000000001.log'). Use the version of pgweir that "
             "wrote it, or a newer one");
 }
 

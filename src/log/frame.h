@@ -27,6 +27,17 @@ enum class FrameKind : std::uint8_t {
   kSnapshotEnd = 5,
   // Nothing changed up to end_lsn (keepalives, unpublished tables): only the position advances.
   kMark = 6,
+  // In front of a streamed transaction in an adopted segment: what its frames do not say, since
+  // they were written before it committed. Cursors that begin inside the transaction begin here.
+  // Position {epoch, commit LSN, 0}. The last record is padding, the log's own. With the xid 0 the
+  // segment is no transaction but a table's rows, and a cursor may begin at each of its frames.
+  kTransaction = 7,
+  // A table is read beside the stream: its rows come in kReadRows until the kReadEnd of the same
+  // `key` (its OID). All three stand between two transactions, as records of their own: one byte in
+  // front of the WAL position up to which everything is in the log.
+  kReadBegin = 8,
+  kReadRows = 9,
+  kReadEnd = 10,
 };
 
 // How a payload is stored. Persisted: do not change the values.

@@ -9,6 +9,7 @@
 #include "log/published.h"
 #include "log/recovery.h"
 #include "log/segment_writer.h"
+#include "log/spool.h"
 
 namespace pgweir::log {
 namespace {
@@ -16,6 +17,21 @@ namespace {
 std::uint64_t random_number() {
   std::random_device device;
   return (static_cast<std::uint64_t>(device()) << 32) | device();
+}
+
+constexpr std::size_t kSpoolHeadBytesMax = 16 * kMiB;
+
+std::string spool_directory(const std::string& directory) {
+  return directory + "/spool";
+}
+
+// Empty, and there.
+Status prepare_spool_directory(io::Fs& fs, const std::string& directory) {
+  const std::string path = spool_directory(directory);
+  TRY(fs.create_directories(path));
+  TRY_ASSIGN(const auto names, fs.list(path));
+  for (const std::string& name : names) TRY(fs.remove(path + "/" + name));
+  return {};
 }
 
 std::string random_identity() {
@@ -42,10 +58,13 @@ class SegmentedLog final : public Log {
   using Log::append;
   Status append(FramePtr frame) override;
   Result<model::Lsn> sync() override;
+  Result<std::unique_ptr<Spool>> begin_spool() override;
+  Status adopt(Spool& spool, const Adoption& adoption) override;
   model::Position durable_position() const override { return published_.durable().last; }
   model::Lsn durable_end_lsn() const override { return published_.durable().end_lsn; }
   std::uint32_t epoch() const override { return published_.durable().last.epoch; }
   bool snapshot_complete() const override { return !published_.durable().snapshot_open; }
+  const std::map<std::uint64_t, FramePtr>& schemas() const override { return schemas_; }
   std::vector<SegmentInfo> segments() const override { return published_.segments(); }
   std::uint64_t bytes() const override { return published_.bytes(); }
   Status prune(const Retention& retention, const model::Position& followers_min) override;
@@ -58,6 +77,11 @@ class SegmentedLog final : public Log {
   Status check(const Frame& frame) const;
   bool must_begin_segment(const FrameHeader& frame) const;
   Status begin_segment(const FrameHeader& frame);
+  SegmentHeader next_header(const FrameHeader& frame) const;
+  Result<std::string> adopted_head(const SegmentHeader& header, Frame transaction,
+                                   std::size_t bytes) const;
+  Status take_over(Spool& spool, const SegmentHeader& header, Segment segment);
+  void follow_with(Segment segment, std::unique_ptr<SegmentWriter> writer);
   Status repeat_schemas(SegmentWriter& writer) const;
   void keep_for_tip(FramePtr frame);
   // Remembers a failure after which the file's end is not known.
@@ -80,6 +104,7 @@ class SegmentedLog final : public Log {
   std::unique_ptr<SegmentWriter> writer_;
   std::vector<FramePtr> pending_;  // the newest appended frames, for the tip
   std::uint64_t pending_bytes_ = 0;
+  std::uint64_t spools_begun_ = 0;
   std::optional<Error> failed_;
 
   Published published_;
@@ -125,6 +150,7 @@ Status SegmentedLog::append(FramePtr frame) {
 
 bool SegmentedLog::must_begin_segment(const FrameHeader& frame) const {
   const SegmentHeader& header = writer_->header();
+  if (header.adopted) return true;
   // The first segment of a log takes whatever epoch comes first.
   const std::uint32_t epoch = header.epoch != 0 ? header.epoch : appended_.last.epoch;
   const bool epoch_rises = epoch != 0 && frame.last.epoch > epoch;
@@ -133,8 +159,7 @@ bool SegmentedLog::must_begin_segment(const FrameHeader& frame) const {
          header.codec != options_.codec || header.protocol_version != options_.protocol_version;
 }
 
-Status SegmentedLog::begin_segment(const FrameHeader& frame) {
-  TRY(writer_->sync());
+SegmentHeader SegmentedLog::next_header(const FrameHeader& frame) const {
   SegmentHeader header;
   header.identity = identity_;
   header.number = current_.number + 1;
@@ -147,6 +172,12 @@ Status SegmentedLog::begin_segment(const FrameHeader& frame) {
   header.first = frame.first;
   header.before = appended_;
   header.bytes_before = writer_->bytes();
+  return header;
+}
+
+Status SegmentedLog::begin_segment(const FrameHeader& frame) {
+  TRY(writer_->sync());
+  const SegmentHeader header = next_header(frame);
   TRY_ASSIGN(auto writer,
              SegmentWriter::create(fs_, directory_, header, options_.write_buffer_bytes_max));
   const SegmentFile file{header.number, directory_ + "/" + segment_file_name(header.number)};
@@ -154,16 +185,20 @@ Status SegmentedLog::begin_segment(const FrameHeader& frame) {
     (void)fs_.remove(file.path);
     return repeated;
   }
-  Segment ended = std::move(current_);
+  Segment begun = describe(file, header);
+  begun.info.first = begun.info.last = appended_.last;
+  begun.info.bytes = writer->synced_bytes();
+  follow_with(std::move(begun), std::move(writer));
+  return {};
+}
+
+void SegmentedLog::follow_with(Segment segment, std::unique_ptr<SegmentWriter> writer) {
+  Segment ended = std::exchange(current_, std::move(segment));
   ended.info.last = appended_.last;
   ended.info.last_frame_us = appended_.frame_us;
   ended.info.bytes = writer_->bytes();
-  current_ = describe(file, header);
-  current_.info.first = current_.info.last = appended_.last;
-  current_.info.bytes = writer->synced_bytes();
   writer_ = std::move(writer);
   published_.add_segment(std::move(ended), current_);
-  return {};
 }
 
 Status SegmentedLog::repeat_schemas(SegmentWriter& writer) const {
@@ -198,6 +233,126 @@ Result<model::Lsn> SegmentedLog::sync() {
   published_.publish(std::exchange(pending_, {}), appended_, current_);
   pending_bytes_ = 0;
   return appended_.end_lsn;
+}
+
+// --- Spooled transactions ----------------------------------------------------------------------
+
+Result<std::unique_ptr<Spool>> SegmentedLog::begin_spool() {
+  if (failed_) return *failed_;
+  SegmentHeader header;
+  header.identity = identity_;
+  header.salt = random_number();
+  header.protocol_version = options_.protocol_version;
+  header.codec = options_.codec;
+  SpoolOptions options;
+  options.frame_bytes_max = options_.frame_bytes_max;
+  // Room for the schemas that are known now, with as much again for those that come meanwhile.
+  std::size_t schema_bytes = 0;
+  for (const auto& [key, schema] : schemas_) schema_bytes += frame_bytes(schema->payload.size());
+  options.head_bytes = std::max(
+      options_.spool_head_bytes_min,
+      static_cast<std::uint32_t>(std::min<std::size_t>(2 * schema_bytes, kSpoolHeadBytesMax)));
+  return Spool::create(fs_, fmt::format("{}/{}", spool_directory(directory_), spools_begun_++),
+                       header, options);
+}
+
+Status SegmentedLog::adopt(Spool& spool, const Adoption& adoption) {
+  if (failed_) return *failed_;
+  const FrameHeader& begin = adoption.transaction.header;
+  if (begin.first < appended_.last)
+    return error(Code::kInvalid, "a transaction may not enter the log: the log is further",
+                 fmt::format("it commits at {}, the log ends at {}", model::to_string(begin.first),
+                             model::to_string(appended_.last)));
+  TRY(sync());
+  // Also repeated schemas, which no frame has followed yet.
+  TRY(fail_unless_retryable(writer_->sync()));
+
+  SegmentHeader header = next_header(begin);
+  header.salt = spool.salt();
+  header.adopted = true;
+  header.after = appended_;
+  header.after.advance(begin);
+  header.after.next_frame += spool.frame_count();
+  header.tail_offset = spool.bytes();
+  header.tail_frame = header.after.next_frame;
+  std::string tail;
+  FrameEncoder encoder(header.codec);
+  for (const Frame& frame : adoption.tail) {
+    StoredFrame stored;
+    stored.header = frame.header;
+    stored.number = header.after.next_frame;
+    encoder.encode(stored, frame.payload, header.salt, tail);
+    header.after.advance(frame.header);
+  }
+  header.bytes = header.tail_offset + tail.size();
+  TRY_ASSIGN(const std::string head,
+             adopted_head(header, adoption.transaction, spool.options().head_bytes));
+
+  Segment segment =
+      describe({header.number, directory_ + "/" + segment_file_name(header.number)}, header);
+  Spool::Completion completion;
+  completion.commit = header.after.last;
+  completion.first_frame = header.before.next_frame + 1;
+  if (!adoption.last_sequences.empty()) completion.last_sequences = &adoption.last_sequences;
+  completion.head = head;
+  completion.tail = tail;
+  TRY(fail_unless_retryable(spool.complete(completion, segment)));
+  TRY(take_over(spool, header, std::move(segment)));
+  for (const Frame& frame : adoption.tail) {
+    if (frame.header.kind == FrameKind::kSchema)
+      schemas_[frame.header.key] = std::make_shared<const Frame>(frame);
+  }
+  return {};
+}
+
+// The file's head, filled to its size by a record of zeros at the end of the transaction's frame.
+Result<std::string> SegmentedLog::adopted_head(const SegmentHeader& header, Frame transaction,
+                                               std::size_t bytes) const {
+  std::string head = encode_segment_header(header);
+  FrameEncoder compressing(header.codec);
+  std::uint64_t place = 0;
+  for (const auto& [key, schema] : schemas_) {
+    StoredFrame stored;
+    stored.header = schema->header;
+    stored.header.first = stored.header.last = appended_.last;
+    stored.repeated = true;
+    stored.number = place++;
+    compressing.encode(stored, schema->payload, header.salt, head);
+  }
+  std::string& payload = transaction.payload;
+  append_record(payload, {});
+  const std::size_t used = head.size() + frame_bytes(payload.size());
+  if (used > bytes)
+    return error(Code::kUnsupported, "the head of a spooled transaction has no room for its tables",
+                 fmt::format("{} bytes for {}", bytes, used));
+  payload.resize(payload.size() - sizeof(std::uint32_t));
+  append_record(payload, std::string(bytes - used, '\0'));
+  StoredFrame stored;
+  stored.header = transaction.header;
+  ++stored.header.record_count;
+  stored.number = header.before.next_frame;
+  FrameEncoder(Codec::kNone).encode(stored, payload, header.salt, head);
+  return head;
+}
+
+// From here on the file is the log's last segment.
+Status SegmentedLog::take_over(Spool& spool, const SegmentHeader& header, Segment segment) {
+  TRY(fs_.rename(spool.path(), segment.info.file));
+  auto file = spool.release();
+  if (const Status synced = fs_.sync_directory(directory_); !synced.ok()) {
+    Error failure = synced.error();
+    failure.code = Code::kIo;
+    return fail_unless_retryable(failure);
+  }
+  segment.info.last = header.after.last;
+  segment.info.last_frame_us = header.after.frame_us;
+  segment.info.bytes = header.bytes;
+  add_place(segment, {header.tail_frame, header.tail_offset});
+  follow_with(std::move(segment), SegmentWriter::of_adopted(std::move(file), header));
+  appended_ = header.after;
+  synced_frames_ = appended_.next_frame;
+  published_.publish({}, appended_, current_);
+  return {};
 }
 
 Status SegmentedLog::prune(const Retention& retention, const model::Position& followers_min) {
@@ -263,6 +418,7 @@ Result<std::unique_ptr<Log>> Log::open(io::Fs& fs, const io::Clock& clock,
   TRY_ASSIGN(auto writer, SegmentWriter::resume(fs, last.info.file, recovered.last_header,
                                                 last.info.bytes, options.write_buffer_bytes_max));
   TRY(fs.sync_directory(directory));
+  TRY(prepare_spool_directory(fs, directory));
   return std::unique_ptr<Log>(std::make_unique<SegmentedLog>(
       fs, clock, directory, options, std::move(recovered), std::move(writer)));
 }

@@ -33,7 +33,23 @@ struct LogOptions {
   // Frames kept in memory after they are durable, for followers at the tip. A follower further
   // behind reads segments.
   std::uint64_t tip_bytes_max = 8 * kMiB;
+  // Room at the head of a spooled transaction's file, at the least: its schemas must fit. Most of
+  // it stays in the file as zeros.
+  std::uint32_t spool_head_bytes_min = 128 * 1024;
   std::uint32_t frame_bytes_max = 1u << 30;  // a payload above it is kInvalid; damage when read
+};
+
+class Spool;
+
+// How a spooled transaction enters the log.
+struct Adoption {
+  // Of kind kTransaction at {epoch, commit LSN, 0}; the log adds a record that fills its place.
+  Frame transaction;
+  // The sequence of the last record of each spooled frame, where it differs from what was spooled:
+  // records of sub-transactions that were rolled back have none. Never less than the one before.
+  std::vector<std::uint64_t> last_sequences;
+  // What follows the spooled frames: schemas, then the commit.
+  std::vector<Frame> tail;
 };
 
 struct SegmentInfo {
@@ -77,6 +93,18 @@ class Log {
   // when there is room. After kIo the log is failed, as in append().
   virtual Result<model::Lsn> sync() = 0;
 
+  // A file for a transaction that has not committed yet. The spool must not outlive the log.
+  virtual Result<std::unique_ptr<Spool>> begin_spool() = 0;
+
+  // The spool's file becomes a segment of the log: after a crash either all of the transaction is
+  // in the log, or nothing. All that was appended before is made durable first, and what is in the
+  // spool is durable and visible when this returns. kUnsupported: something does not fit into the
+  // room at the file's head, and nothing has changed; append the frames instead. kNoSpace: as
+  // append().
+  // Requires a spool with a frame, and a tail that ends with the commit, its position that of the
+  // transaction.
+  virtual Status adopt(Spool& spool, const Adoption& adoption) = 0;
+
   // Position of the last durable frame; {0,0,0} in an empty log.
   virtual model::Position durable_position() const = 0;
   // The newest durable end_lsn of the newest epoch, and that epoch.
@@ -85,6 +113,9 @@ class Log {
   // False from a kSnapshotBegin on until its kSnapshotEnd is durable: a snapshot that a crash cut
   // off.
   virtual bool snapshot_complete() const = 0;
+
+  // The newest kSchema of every key, durable or not. The appending thread's.
+  virtual const std::map<std::uint64_t, FramePtr>& schemas() const = 0;
 
   virtual std::vector<SegmentInfo> segments() const = 0;
   virtual std::uint64_t bytes() const = 0;

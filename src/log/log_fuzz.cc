@@ -3,7 +3,8 @@
 //
 // The first byte of the input chooses: bit 0, its rest is a list of changes to a sound log instead
 // of a file; bit 1, checksums are put right afterwards, so that what is behind them is reached;
-// bit 2, the file is cut in two segments.
+// bit 2, the file is cut in two segments; bit 3, the changes are those of an adopted segment,
+// behind a sound one.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -53,6 +54,40 @@ std::string sound_segment() {
     encoder.encode(frame, payload, header.salt, bytes);
   }
   return bytes;
+}
+
+// Segment 2, adopted, behind sound_segment().
+std::string sound_adopted() {
+  SegmentHeader header;
+  header.identity = std::string(32, 'a');
+  header.number = kFirstSegmentNumber + 1;
+  header.salt = 2;
+  header.epoch = 1;
+  header.codec = Codec::kLz4;
+  header.adopted = true;
+  header.before = {.last = {1, model::Lsn{24}, 1}, .next_frame = 4};
+  header.first = {1, model::Lsn{32}, 0};
+  header.bytes_before = sound_segment().size();
+  header.after = header.before;
+  std::string frames;
+  FrameEncoder encoder(Codec::kLz4);
+  constexpr FrameKind kKinds[] = {FrameKind::kTransaction, FrameKind::kChanges, FrameKind::kSchema,
+                                  FrameKind::kChanges};
+  for (std::uint64_t i = 0; i < std::size(kKinds); ++i) {
+    if (i == 2) header.tail_offset = kAdoptedHeaderBytes + frames.size();
+    StoredFrame frame;
+    frame.number = header.before.next_frame + i;
+    frame.header.kind = kKinds[i];
+    frame.header.first = frame.header.last = {1, model::Lsn{32}, i};
+    frame.header.record_count = 1;
+    std::string payload;
+    append_record(payload, std::string(40 + i * 60, static_cast<char>('a' + i)));
+    encoder.encode(frame, payload, header.salt, frames);
+    header.after.advance(frame.header);
+  }
+  header.tail_frame = header.before.next_frame + 2;
+  header.bytes = kAdoptedHeaderBytes + frames.size();
+  return encode_segment_header(header) + frames;
 }
 
 std::string change(std::string bytes, std::string_view changes) {
@@ -108,6 +143,16 @@ void run(std::string_view input) {
   if (input.empty()) return;
   const auto mode = static_cast<unsigned char>(input[0]);
   input.remove_prefix(1);
+  if ((mode & 8) != 0) {
+    io::FakeFs adopted;
+    adopted.overwrite(path(1), sound_segment());
+    adopted.overwrite(path(2), change(sound_adopted(), input));
+    (void)verify(adopted, kDirectory);
+    const std::string first = outcome(adopted);
+    if (outcome(adopted) != first) std::abort();
+    if (input.empty() && first != "8") std::abort();
+    return;
+  }
   std::string bytes = (mode & 1) != 0 ? change(sound_segment(), input) : std::string(input);
   if ((mode & 2) != 0) reseal(bytes);
   io::FakeFs fs;

@@ -100,6 +100,7 @@ class Recovery {
     out_.last_header = reader->header();
     out_.state = reader->header().before;
     out_.schemas.clear();
+    if (reader->header().adopted) return take_adopted(*reader, segment);
     const Status scanned = scan_frames(*reader, segment);
     if (!scanned.ok()) {
       if (scanned.error().code != Code::kCorruption || tail == Tail::kMustBeWhole) return scanned;
@@ -112,19 +113,51 @@ class Recovery {
     return {};
   }
 
+  // It was whole before it had its name, and says itself how it ends: its rows need not be read.
+  Status take_adopted(SegmentReader& reader, Segment& segment) {
+    const SegmentHeader& header = reader.header();
+    if (segment.info.bytes != header.bytes)
+      return damage_error(segment.info.file, std::min(segment.info.bytes, header.bytes),
+                          fmt::format("it has {} bytes, but was completed with {}",
+                                      segment.info.bytes, header.bytes));
+    StoredFrame stored;
+    for (std::uint32_t i = 0; i < header.repeated_count; ++i) {
+      TRY_ASSIGN(const bool more, reader.next(stored));
+      if (more) TRY(keep_schema(reader, stored));
+    }
+    reader.seek(header.tail_offset, header.tail_frame);
+    std::uint64_t next_frame = header.tail_frame;
+    while (true) {
+      TRY_ASSIGN(const bool more, reader.next(stored));
+      if (!more) break;
+      next_frame = stored.number + 1;
+      TRY(keep_schema(reader, stored));
+    }
+    if (next_frame != header.after.next_frame)
+      return damage_error(segment.info.file, reader.frame_offset(),
+                          "it does not end as its header says");
+    add_place(segment, {header.tail_frame, header.tail_offset});
+    out_.state = header.after;
+    segment.info.last = out_.state.last;
+    segment.info.last_frame_us = out_.state.frame_us;
+    return {};
+  }
+
+  Status keep_schema(SegmentReader& reader, const StoredFrame& stored) {
+    if (stored.header.kind != FrameKind::kSchema) return reader.check(stored);
+    auto schema = std::make_shared<Frame>();
+    schema->header = stored.header;
+    TRY(reader.load(stored, schema->payload));
+    out_.schemas[stored.header.key] = std::move(schema);
+    return {};
+  }
+
   Status scan_frames(SegmentReader& reader, Segment& segment) {
     StoredFrame stored;
     while (true) {
       TRY_ASSIGN(const bool more, reader.next(stored));
       if (!more) break;
-      if (stored.header.kind == FrameKind::kSchema) {
-        auto schema = std::make_shared<Frame>();
-        schema->header = stored.header;
-        TRY(reader.load(stored, schema->payload));
-        out_.schemas[stored.header.key] = std::move(schema);
-      } else {
-        TRY(reader.check(stored));
-      }
+      TRY(keep_schema(reader, stored));
       if (stored.repeated) continue;
       if (stored.number == reader.header().before.next_frame)
         segment.info.first = stored.header.first;

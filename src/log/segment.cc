@@ -69,7 +69,7 @@ std::uint32_t salted(std::uint64_t salt) {
 // FrameKind is checked by its number, since the file may hold any.
 bool known_kind(std::uint8_t kind) {
   return kind >= static_cast<std::uint8_t>(FrameKind::kChanges) &&
-         kind <= static_cast<std::uint8_t>(FrameKind::kMark);
+         kind <= static_cast<std::uint8_t>(FrameKind::kReadEnd);
 }
 
 }  // namespace
@@ -103,8 +103,8 @@ std::string encode_segment_header(const SegmentHeader& header) {
   std::string out;
   out.reserve(kSegmentHeaderBytes);
   out += kSegmentMagic;
-  append_file(out, kFormatVersion);
-  append_file(out, static_cast<std::uint32_t>(kSegmentHeaderBytes));
+  append_file(out, header.adopted ? kFormatVersion : kOrdinaryVersion);
+  append_file(out, static_cast<std::uint32_t>(header.header_bytes()));
   out += from_hex(header.identity);
   append_file(out, header.number);
   append_file(out, header.salt);
@@ -121,8 +121,17 @@ std::string encode_segment_header(const SegmentHeader& header) {
   append_file(out, header.before.frame_us);
   append_file(out, header.before.next_frame);
   append_file(out, header.bytes_before);
+  if (header.adopted) {
+    append_position(out, header.after.last);
+    append_file(out, model::value(header.after.end_lsn));
+    append_file(out, header.after.frame_us);
+    append_file(out, header.after.next_frame);
+    append_file(out, header.bytes);
+    append_file(out, header.tail_offset);
+    append_file(out, header.tail_frame);
+  }
   append_file(out, crc32c(out));
-  PGWEIR_ASSERT(out.size() == kSegmentHeaderBytes, "the segment header has a fixed size");
+  PGWEIR_ASSERT(out.size() == header.header_bytes(), "the segment header has a fixed size");
   return out;
 }
 
@@ -143,10 +152,11 @@ Result<SegmentHeader> decode_segment_header(std::string_view bytes) {
                              "program reads formats up to {}",
                              version, kFormatVersion),
                  "", "Use the version of pgweir that wrote it, or a newer one");
-  if (version != kFormatVersion || size != kSegmentHeaderBytes)
+  SegmentHeader header;
+  header.adopted = version == kFormatVersion;
+  if (version < kOrdinaryVersion || size != header.header_bytes())
     return damaged(fmt::format("format {} with a header of {} bytes is not known", version, size));
 
-  SegmentHeader header;
   header.identity = to_hex(reader.bytes(kIdentityBytes));
   header.number = reader.read<std::uint64_t>();
   header.salt = reader.read<std::uint64_t>();
@@ -163,6 +173,19 @@ Result<SegmentHeader> decode_segment_header(std::string_view bytes) {
   header.before.frame_us = reader.read<std::int64_t>();
   header.before.next_frame = reader.read<std::uint64_t>();
   header.bytes_before = reader.read<std::uint64_t>();
+  if (!header.adopted) return header;
+  header.after.last = read_position(reader);
+  header.after.end_lsn = model::Lsn{reader.read<std::uint64_t>()};
+  header.after.frame_us = reader.read<std::int64_t>();
+  header.after.next_frame = reader.read<std::uint64_t>();
+  header.after.snapshot_open = header.before.snapshot_open;
+  header.bytes = reader.read<std::uint64_t>();
+  header.tail_offset = reader.read<std::uint64_t>();
+  header.tail_frame = reader.read<std::uint64_t>();
+  const bool sound = header.tail_frame > header.before.next_frame &&
+                     header.tail_frame < header.after.next_frame &&
+                     header.tail_offset > kAdoptedHeaderBytes && header.tail_offset < header.bytes;
+  if (!sound) return damaged("its header places its last frames where they cannot be");
   return header;
 }
 
@@ -184,23 +207,30 @@ Codec FrameEncoder::store(std::string_view payload, std::string& out) {
   return Codec::kNone;
 }
 
-void FrameEncoder::encode(const StoredFrame& frame, std::string_view payload, std::uint64_t salt,
+void FrameEncoder::encode(StoredFrame frame, std::string_view payload, std::uint64_t salt,
                           std::string& out) {
-  const FrameHeader& header = frame.header;
   const std::size_t at = out.size();
   out.reserve(at + frame_bytes(payload.size()));
   out.append(kFrameHeaderBytes, '\0');
-  const Codec codec = store(payload, out);
+  frame.codec = store(payload, out);
   const std::string_view stored = std::string_view(out).substr(at + kFrameHeaderBytes);
+  frame.stored_bytes = static_cast<std::uint32_t>(stored.size());
+  frame.raw_bytes = static_cast<std::uint32_t>(payload.size());
+  frame.payload_checksum = payload_checksum(stored, salt);
+  const std::string header = encode_frame_header(frame, salt);
+  std::memcpy(out.data() + at, header.data(), header.size());
+}
 
+std::string encode_frame_header(const StoredFrame& frame, std::uint64_t salt) {
+  const FrameHeader& header = frame.header;
   std::string bytes;
   bytes.reserve(kFrameHeaderBytes);
   bytes += kFrameMagic;
-  append_file(bytes, static_cast<std::uint32_t>(stored.size()));
-  append_file(bytes, static_cast<std::uint32_t>(payload.size()));
-  append_file(bytes, payload_checksum(stored, salt));
+  append_file(bytes, frame.stored_bytes);
+  append_file(bytes, frame.raw_bytes);
+  append_file(bytes, frame.payload_checksum);
   append_file(bytes, static_cast<std::uint8_t>(header.kind));
-  append_file(bytes, static_cast<std::uint8_t>(codec));
+  append_file(bytes, static_cast<std::uint8_t>(frame.codec));
   append_file(bytes, frame.repeated ? kRepeatedFlag : std::uint8_t{0});
   append_file(bytes, std::uint8_t{0});
   append_file(bytes, header.record_count);
@@ -215,7 +245,7 @@ void FrameEncoder::encode(const StoredFrame& frame, std::string_view payload, st
   append_file(bytes, header.xid);
   append_file(bytes, crc32c(bytes, salted(salt)));
   PGWEIR_ASSERT(bytes.size() == kFrameHeaderBytes, "the frame header has a fixed size");
-  std::memcpy(out.data() + at, bytes.data(), bytes.size());
+  return bytes;
 }
 
 std::optional<StoredFrame> decode_frame_header(std::string_view bytes, std::uint64_t salt) {

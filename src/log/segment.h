@@ -16,9 +16,12 @@
 
 namespace pgweir::log {
 
-inline constexpr std::uint32_t kFormatVersion = 1;
+// The newest version; a segment has the lowest that can say what is in it.
+inline constexpr std::uint32_t kFormatVersion = 2;
+inline constexpr std::uint32_t kOrdinaryVersion = 1;  // of segments that are not adopted
 inline constexpr std::uint64_t kFirstSegmentNumber = 1;
-inline constexpr std::size_t kSegmentHeaderBytes = 148;
+inline constexpr std::size_t kSegmentHeaderBytes = 148;  // of an ordinary segment ...
+inline constexpr std::size_t kAdoptedHeaderBytes = 216;  // ... and of an adopted one
 inline constexpr std::size_t kFrameHeaderBytes = 120;
 inline constexpr std::string_view kFrameMagic = "wFrm";
 
@@ -47,6 +50,16 @@ struct SegmentHeader {
   model::Position first;  // of the first frame of its own; zero in the first segment of a log
   LogState before;        // where the segment before it ended
   std::uint64_t bytes_before = 0;  // size of the segment before it; 0 when there was none
+
+  // A spooled transaction's file that became a segment (spool.h): whole on the disk before it had
+  // its name, and never appended to. Only then the rest is set.
+  bool adopted = false;
+  LogState after;                 // where the segment ends
+  std::uint64_t bytes = 0;        // its size
+  std::uint64_t tail_offset = 0;  // of the frames behind the transaction's rows ...
+  std::uint64_t tail_frame = 0;   // ... and the number of the first of them
+
+  std::size_t header_bytes() const { return adopted ? kAdoptedHeaderBytes : kSegmentHeaderBytes; }
 };
 
 // A frame's header together with what only the file needs.
@@ -81,8 +94,7 @@ class FrameEncoder {
   explicit FrameEncoder(Codec codec) : codec_(codec) {}
 
   // Appends the frame to `out`. Of `frame` only header, repeated, number and synced_bytes are used.
-  void encode(const StoredFrame& frame, std::string_view payload, std::uint64_t salt,
-              std::string& out);
+  void encode(StoredFrame frame, std::string_view payload, std::uint64_t salt, std::string& out);
 
  private:
   // Appends the payload to `out`, compressed if that makes it smaller.
@@ -91,6 +103,9 @@ class FrameEncoder {
   Codec codec_;
   std::string state_;
 };
+
+// The bytes of a frame's header.
+std::string encode_frame_header(const StoredFrame& frame, std::uint64_t salt);
 
 // The frame header at the front of `bytes` (at least kFrameHeaderBytes); nothing when these are not
 // the bytes of one. Sizes are not judged here.

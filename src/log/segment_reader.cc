@@ -36,6 +36,19 @@ Result<std::unique_ptr<SegmentReader>> SegmentReader::open(io::Fs& fs, std::stri
   }
   reader->header_ = std::move(header).value();
   reader->next_number_ = reader->header_.before.next_frame;
+  reader->offset_ = reader->header_.header_bytes();
+  return reader;
+}
+
+Result<std::unique_ptr<SegmentReader>> SegmentReader::open_behind(io::Fs& fs, std::string path,
+                                                                  const SegmentHeader& header,
+                                                                  std::uint64_t offset,
+                                                                  std::uint32_t frame_bytes_max) {
+  TRY_ASSIGN(auto file, fs.open_read(path));
+  std::unique_ptr<SegmentReader> reader(
+      new SegmentReader(std::move(file), std::move(path), frame_bytes_max));
+  reader->header_ = header;
+  reader->seek(offset, 0);
   return reader;
 }
 

@@ -26,6 +26,13 @@ class SegmentReader {
   static Result<std::unique_ptr<SegmentReader>> open(io::Fs& fs, std::string path,
                                                      std::uint32_t frame_bytes_max);
 
+  // Of a file whose header is not written yet: `header` is what is known of it, and the frames,
+  // numbered from 0, begin at `offset`.
+  static Result<std::unique_ptr<SegmentReader>> open_behind(io::Fs& fs, std::string path,
+                                                            const SegmentHeader& header,
+                                                            std::uint64_t offset,
+                                                            std::uint32_t frame_bytes_max);
+
   const SegmentHeader& header() const { return header_; }
   const std::string& path() const { return path_; }
   // The file's size now.

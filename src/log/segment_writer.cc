@@ -55,6 +55,11 @@ Result<std::unique_ptr<SegmentWriter>> SegmentWriter::resume(io::Fs& fs, const s
       new SegmentWriter(std::move(file), header, buffer_bytes_max));
 }
 
+std::unique_ptr<SegmentWriter> SegmentWriter::of_adopted(std::unique_ptr<io::WritableFile> file,
+                                                         const SegmentHeader& header) {
+  return std::unique_ptr<SegmentWriter>(new SegmentWriter(std::move(file), header, 0));
+}
+
 Status SegmentWriter::append(const FrameHeader& frame, std::string_view payload,
                              std::uint64_t number) {
   StoredFrame stored;

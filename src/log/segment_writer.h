@@ -30,6 +30,10 @@ class SegmentWriter {
                                                        std::uint64_t bytes,
                                                        std::uint32_t buffer_bytes_max);
 
+  // Stands for an adopted segment, which is whole: nothing may be appended.
+  static std::unique_ptr<SegmentWriter> of_adopted(std::unique_ptr<io::WritableFile> file,
+                                                   const SegmentHeader& header);
+
   Status append(const FrameHeader& frame, std::string_view payload, std::uint64_t number);
   Status append_repeated(const FrameHeader& frame, std::string_view payload, std::uint64_t place);
 

@@ -3,6 +3,10 @@
 //
 //   a-z  append a frame with this letter     S  append the next version of a schema: A, B, ...
 //   ^    the epoch rises                     |  sync
+//   <    a spool begins, in place of one that is open; letters go into it ...
+//   /    ... until this: from here on into the log
+//   >    the spool is adopted: the log has a frame '<', its letters, a frame '>'. A z in a spool is
+//        a record that was rolled back: it has no sequence.
 //   !    power loss                          ~  power loss, 5 unsynced bytes of each file are left
 //   *    power loss, any sectors are left    O  kill -9
 #pragma once
@@ -16,6 +20,7 @@
 #include "io/clock.h"
 #include "io/fake_fs.h"
 #include "log/log.h"
+#include "log/spool.h"
 
 namespace pgweir::log {
 
@@ -27,6 +32,7 @@ inline LogOptions small_options() {
   options.segment_bytes_max = 2000;
   options.write_buffer_bytes_max = 700;
   options.tip_bytes_max = 2000;
+  options.spool_head_bytes_min = 2000;
   return options;
 }
 
@@ -38,7 +44,7 @@ inline Frame letter_frame(char letter, const model::Position& position) {
   frame.header.time_us = 1'700'000'000'000'000;
   std::string text(1, letter);
   // Some large, some small; some that compress and some that do not.
-  const auto size = static_cast<unsigned>((letter - 'A') * 53 % 400);
+  const auto size = letter < 'A' ? 0u : static_cast<unsigned>((letter - 'A') * 53 % 400);
   for (unsigned i = 0; i < size; ++i)
     text += static_cast<char>(letter % 2 == 0 ? '.' : (i * 7919u) >> 3);
   append_record(frame.payload, text);
@@ -114,6 +120,13 @@ class Script {
       case 'O':
         fs_.kill();
         return reopen();
+      case '<':
+        return begin_spool();
+      case '/':
+        spooling_ = false;
+        return {};
+      case '>':
+        return adopt();
       case 'S':
         return append_schema();
       default:
@@ -123,6 +136,7 @@ class Script {
 
   // After a crash: the log holds all that was synced, and of the rest a beginning.
   Status reopen() {
+    drop_spool();
     log_.reset();
     TRY(open());
     return check_survivors();
@@ -133,17 +147,23 @@ class Script {
     if (fs_.dead()) return error(Code::kIo, "died");
     EXPECT_EQ(left.substr(0, synced_.size()), synced_) << "synced frames are lost";
     EXPECT_EQ(left, attempted_.substr(0, left.size())) << "frames were invented";
+    EXPECT_EQ(std::count(left.begin(), left.end(), '<'), std::count(left.begin(), left.end(), '>'))
+        << "half a transaction is left: " << left;
+    const auto spools = fs_.list(std::string(kTestDirectory) + "/spool");
+    EXPECT_TRUE(!spools.ok() || spools->empty()) << "a spool is left";
     const auto report = retried([&] { return verify(fs_, kTestDirectory); });
     if (!report.ok()) return report.error();
     for (const Damage& damage : report.value().damages)
       ADD_FAILURE() << damage.file << " at " << damage.offset << ": " << damage.what;
     EXPECT_EQ(report.value().torn_tail_bytes, 0u);
     appended_ = synced_ = attempted_ = left;
+    log_last_ = log_->durable_position();
     schemas_ = static_cast<unsigned>(std::count_if(left.begin(), left.end(), is_schema));
     return {};
   }
 
   Status append(char letter) {
+    if (spooling_) return append_to_spool(letter);
     lsn_ += 16;
     return append_frame(letter_frame(letter, {epoch_, model::Lsn{lsn_}, 1}), letter);
   }
@@ -158,6 +178,52 @@ class Script {
     return {};
   }
 
+  Status begin_spool() {
+    drop_spool();
+    TRY_ASSIGN(spool_, log_->begin_spool());
+    spooling_ = true;
+    return {};
+  }
+
+  Status append_to_spool(char letter) {
+    Frame frame = letter_frame(letter, {0, model::Lsn{}, spooled_.size() + 1});
+    frame.header.end_lsn = {};
+    frame.header.xid = 7;
+    TRY(spool_->append(frame.header, frame.payload));
+    spooled_ += letter;
+    // As when there are too many open files.
+    return spooled_.size() % 2 == 0 ? spool_->close() : Status();
+  }
+
+  // Of what is adopted from here on; 0 is a table's rows.
+  void set_adopted_xid(std::uint32_t xid) { adopted_xid_ = xid; }
+
+  Status adopt() {
+    if (!spool_ || spooled_.empty()) return {};
+    TRY(sync());  // as adopt() does, also where it fails then
+    lsn_ += 16;
+    const model::Lsn lsn{lsn_};
+    Adoption adoption;
+    adoption.transaction = letter_frame('<', {epoch_, lsn, 0});
+    adoption.transaction.header.kind = FrameKind::kTransaction;
+    adoption.transaction.header.end_lsn = {};
+    adoption.transaction.header.xid = adopted_xid_;
+    std::uint64_t sequence = 0;
+    const bool skips = spooled_.find('z') != std::string::npos;
+    for (const char letter : spooled_) {
+      if (letter != 'z') ++sequence;
+      if (skips) adoption.last_sequences.push_back(sequence);
+    }
+    adoption.tail.push_back(letter_frame('>', {epoch_, lsn, sequence + 1}));
+    const std::string whole = appended_ + "<" + spooled_ + ">";
+    attempted_ = whole;
+    TRY(log_->adopt(*spool_, adoption));
+    appended_ = synced_ = whole;
+    log_last_ = adoption.tail.back().header.last;
+    drop_spool();
+    return {};
+  }
+
   Status sync() {
     const auto synced = log_->sync();
     if (!synced.ok()) return synced.error();
@@ -166,7 +232,10 @@ class Script {
   }
 
   Log& log() { return *log_; }
-  void close() { log_.reset(); }
+  void close() {
+    drop_spool();
+    log_.reset();
+  }
   io::FakeClock& clock() { return clock_; }
   // What append() took, what of that sync() covered.
   const std::string& appended() const { return appended_; }
@@ -176,6 +245,12 @@ class Script {
   static bool is_schema(char letter) { return letter >= 'A' && letter <= 'Z'; }
 
  private:
+  void drop_spool() {
+    spool_.reset();
+    spooled_.clear();
+    spooling_ = false;
+  }
+
   Status append_frame(Frame frame, char letter) {
     attempted_ = appended_ + letter;
     const model::Position last = frame.header.last;
@@ -189,9 +264,13 @@ class Script {
   const LogOptions options_;
   io::FakeClock clock_;
   std::unique_ptr<Log> log_;
+  std::unique_ptr<Spool> spool_;
+  std::string spooled_;
+  bool spooling_ = false;
   std::uint32_t epoch_ = 1;
   std::uint64_t lsn_ = 0;
   unsigned schemas_ = 0;
+  std::uint32_t adopted_xid_ = 7;
   unsigned seed_ = 1;
   model::Position log_last_;
   std::string attempted_;  // appended_ and the letter that append() was given last

@@ -63,8 +63,12 @@ class Verification {
     Segment segment = describe(file, header);
     LogState state = header.before;
     const std::size_t damages_before = report_.damages.size();
-    TRY(check_frames(reader, segment, state, is_last));
+    TRY(check_frames(reader, segment, state, is_last && !header.adopted));
     TRY_ASSIGN(segment.info.bytes, reader.bytes());
+    const bool as_completed = segment.info.bytes == header.bytes && state == header.after;
+    if (header.adopted && !as_completed && report_.damages.size() == damages_before)
+      add_damage(file.path, std::min(segment.info.bytes, header.bytes),
+                 "it does not end as its header says");
     segment.info.last = state.last;
     if (state.next_frame == header.before.next_frame) segment.info.first = state.last;
     segment.info.last_frame_us = state.frame_us;

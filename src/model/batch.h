@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -25,7 +26,15 @@ constexpr std::int64_t value(Timestamp time) {
 enum class Xid : std::uint32_t {};
 
 // The letters are those that people see; 'r' is a row read by a snapshot.
-enum class Op : char { kInsert = 'i', kUpdate = 'u', kDelete = 'd', kTruncate = 't', kRead = 'r' };
+// 'm' is a logical message, of the table that message.h describes.
+enum class Op : char {
+  kInsert = 'i',
+  kUpdate = 'u',
+  kDelete = 'd',
+  kTruncate = 't',
+  kRead = 'r',
+  kMessage = 'm'
+};
 
 enum class CellKind : std::uint8_t {
   kNull,
@@ -73,6 +82,8 @@ struct Transaction {
   std::uint32_t change_count = 0;
   bool begins = false;  // its first record is in this batch
   bool ends = false;    // its commit (or the snapshot's end) is in this batch
+  // The replication origin that the source's session had, where PostgreSQL told of one; else null.
+  std::shared_ptr<const std::string> origin;
 };
 
 struct Batch {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,11 +24,33 @@ struct Column {
   bool in_key = false;  // part of the replica identity (pgoutput's key flag)
   bool not_null = false;
 
+  // Facts of the catalog, to follow a table through changes of its shape. Zero where unknown.
+  std::int16_t number = 0;     // pg_attribute.attnum: stays the same when the column is renamed
+  std::uint32_t revision = 0;  // changes with every change of the column's own catalog row
+  // What rows have that were there when the column was added with a constant default: PostgreSQL
+  // sends no row events for them.
+  std::optional<std::string> missing;
+
   bool operator==(const Column&) const = default;
 };
 
 // pg_class.relreplident.
 enum class ReplicaIdentity : char { kDefault = 'd', kNothing = 'n', kFull = 'f', kIndex = 'i' };
+
+// One member of a partitioned table's tree, itself a table.
+struct Partition {
+  Oid id{};
+  std::uint32_t storage = 0;  // as Table::storage
+  // Made as a partition, and so empty at first; else it was attached, with rows of its own.
+  bool made_here = false;
+  // pg_inherits.xmin: another one when it was detached and attached again. 0 where unknown.
+  std::uint32_t attached = 0;
+
+  bool operator==(const Partition&) const = default;
+};
+
+// Whether the source still has the table, and sends its changes.
+enum class Presence : char { kCaptured = 'c', kDropped = 'd', kUnpublished = 'u' };
 
 struct Table {
   Oid id{};
@@ -38,6 +61,17 @@ struct Table {
   // The primary key's columns as indexes into `columns`, in key order; empty when there is none
   // that holds after every statement's every row (a deferrable one does not).
   std::vector<std::uint32_t> primary_key;
+
+  // Facts of the catalog, as those of a column.
+  Presence presence = Presence::kCaptured;
+  std::uint32_t storage = 0;          // pg_class.relfilenode: another one after a rewrite
+  std::int16_t numbers_max = 0;       // the greatest column number ever given
+  std::vector<Partition> partitions;  // by OID; all members of its tree
+  // Of the publications, as SQL: only rows for which it is true are captured. Empty: all are.
+  std::string row_filter;
+  // What has the publications send it, each as a number that never comes again once it was taken
+  // out or its publication was changed; ascending. Empty where unknown.
+  std::vector<std::uint64_t> published_by;
 
   std::string qualified_name() const { return schema + "." + name; }
   bool operator==(const Table&) const = default;

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 
+#include "pipeline/step_queue.h"
+#include "postgres/timeline.h"
+
 namespace pgweir::pipeline {
 
 using postgres::ConnectionKind;
@@ -21,7 +24,14 @@ Capture::Capture(log::Log& log, io::Fs& fs, const io::Clock& clock, Logger& logg
       logger_(logger),
       options_(std::move(options)),
       queue_(options_.queue_bytes_max),
-      slot_watch_({options_.url, options_.source.slot, options_.slot_interval}) {}
+      slot_watch_(clock, logger,
+                  {.url = options_.url,
+                   .slot = options_.source.slot,
+                   .interval = options_.slot_interval,
+                   .heartbeat = options_.source.heartbeat,
+                   .alarm = options_.slot_alarm}),
+      schema_watch_({options_.url, options_.source, options_.catalog_interval}, clock, logger),
+      reads_(log_, fs_, clock_, logger_, reads_source(), reads_options()) {}
 
 Capture::~Capture() {
   stop();
@@ -30,6 +40,10 @@ Capture::~Capture() {
 void Capture::start() {
   durable_lsn_ = model::value(log_.durable_end_lsn());
   epoch_ = std::max(log_.epoch(), 1u);
+  if (const Status opened = reads_.open(); !opened.ok()) {
+    fail(opened.error());
+    return;
+  }
   writer_ = std::thread([this] { write(); });
   receiver_ = std::thread([this] { receive(); });
 }
@@ -37,19 +51,24 @@ void Capture::start() {
 void Capture::stop() {
   stopping_ = true;
   stop_waker_.wake();
+  reads_.stop();
   if (receiver_.joinable()) receiver_.join();
   queue_.close();
   if (writer_.joinable()) writer_.join();
   slot_watch_.stop();
+  schema_watch_.stop();
   MutexLock lock(mutex_);
   if (status_.state != CaptureState::kFailed) status_.state = CaptureState::kStopped;
 }
 
 CaptureStatus Capture::status() const {
+  auto reads = reads_.status();
   MutexLock lock(mutex_);
   CaptureStatus out = status_;
   out.confirmed_lsn = model::Lsn{durable_lsn_.load()};
   out.slot = slot_watch_.latest();
+  out.schema = schema_watch_.status();
+  out.reads = std::move(reads);
   return out;
 }
 
@@ -100,15 +119,16 @@ void Capture::receive() {
     if (status.ok()) {
       const auto began = clock_.steady();
       status = stream();
+      if (!status.ok()) status = heed_missing_publication(status.error());
       // A session that lasted is a fresh start, not the next try of the same trouble.
       if (clock_.steady() - began > options_.backoff_max) backoff = options_.backoff_min;
     }
     if (stopping_ || failed_ || status.ok()) break;
     const Error& failure = status.error();
     // The first start tells at once what is wrong; a pipeline that has run waits for its server.
-    const bool first_start = log_.durable_position() == model::Position{};
+    const bool first_start = log_.durable_position() == model::Position{} && !snapshot_began_;
     const bool passes = failure.code == Code::kUnavailable || failure.code == Code::kTimeout ||
-                        postgres::sqlstate_of(failure) == "55006";
+                        postgres::sqlstate_of(failure) == "55006" || lost_snapshot(failure);
     // What was right once in this run may be put right again: a slot that the server has not freed
     // yet, a password that is being changed.
     const bool may_pass = had_session_ && failure.code == Code::kCheckFailed;
@@ -127,6 +147,11 @@ void Capture::receive() {
   }
 }
 
+// What a first snapshot is read under goes with one connection, and the others miss it.
+bool Capture::lost_snapshot(const Error& failure) const {
+  return snapshot_began_ && !had_session_ && failure.code == Code::kNotFound;
+}
+
 // Everything that must hold before a session: the right server, publications, slot, first snapshot.
 Status Capture::prepare_source() {
   TRY_ASSIGN(postgres::Connection control, connect(ConnectionKind::kOrdinary));
@@ -138,6 +163,7 @@ Status Capture::prepare_source() {
     status_.server_lsn = std::max(status_.server_lsn, system.current_lsn);
   }
   TRY(check_state(system));
+  TRY(check_server(system));
   TRY(wait_for_slot(control));
   TRY_ASSIGN(auto findings, postgres::preflight(control, options_.source));
   {
@@ -147,8 +173,13 @@ Status Capture::prepare_source() {
   TRY(postgres::first_error(findings));
   TRY_ASSIGN(const auto expanded,
              postgres::expand_tables(control, options_.source.tables, options_.source.exclude));
-  TRY_ASSIGN(const auto publications,
-             postgres::ensure_publications(control, options_.source.publication, expanded.tables));
+  if (options_.ddl_trigger) make_ddl_trigger(control);
+  TRY_ASSIGN(const auto publishable, this->publishable(control, expanded.tables));
+  TRY_ASSIGN(
+      const auto publications,
+      postgres::ensure_publications(control, options_.source.publication, publishable,
+                                    makes_publications() ? postgres::MissingPublication::kMake
+                                                         : postgres::MissingPublication::kRefuse));
   publications_ = publications.names;
   std::vector<model::Oid> ids;
   for (const auto& table : expanded.tables) ids.push_back(table.id);
@@ -159,6 +190,9 @@ Status Capture::prepare_source() {
     MutexLock lock(mutex_);
     status_.tables = std::move(tables);
     status_.publications = publications_;
+    status_.snapshot_estimated_rows = 0;
+    for (const auto& table : expanded.tables)
+      status_.snapshot_estimated_rows += std::max<std::int64_t>(table.estimated_rows, 0);
   }
   return check_slot(control, system);
 }
@@ -177,9 +211,13 @@ Status Capture::check_state(const postgres::SystemIdentity& system) {
         fmt::format("its {} is {}, here it is {}", what, found, expected),
         "Name another folder in `data`, or point source.url and source.slot back");
   };
+  if (stored->system_identifier != now.system_identifier && options_.resync) {
+    PipelineState other = *stored;
+    other.system_identifier = now.system_identifier;
+    return store_state(fs_, options_.data_directory, other);
+  }
   if (stored->system_identifier != now.system_identifier)
-    return refuse("PostgreSQL cluster (system identifier)", stored->system_identifier,
-                  now.system_identifier);
+    return postgres::other_cluster(options_.data_directory, stored->system_identifier, system);
   if (stored->database != now.database) return refuse("database", stored->database, now.database);
   if (stored->slot != now.slot) return refuse("slot", stored->slot, now.slot);
   return {};
@@ -198,11 +236,39 @@ Status Capture::wait_for_slot(postgres::Connection& control) {
   }
 }
 
+// An error says what has become of the slot; resync() may mend it.
 Status Capture::check_slot(postgres::Connection& control, const postgres::SystemIdentity& system) {
-  TRY_ASSIGN(auto slot, postgres::slot_info(control, options_.source.slot));
+  slot_confirmed_ = {};
+  TRY_ASSIGN(const auto state, load_state(fs_, options_.data_directory));
+  if (state && state->resyncing && resync_due()) {
+    logger_.info("a resync that did not come to its end is made anew");
+    return resync(control);
+  }
+  TRY_ASSIGN(const auto slot, postgres::slot_info(control, options_.source.slot));
+  Status status = compare_slot(control, system, slot);
+  if (status.ok() || status.error().code != Code::kCorruption) return status;
+  if (resync_due()) {
+    logger_.warning("{}", status.error().text());
+    slot_confirmed_ = {};
+    return resync(control);
+  }
+  Error failure = status.error();
+  if (failure.hint.find("run --resync") != std::string::npos) return failure;
+  failure.hint += fmt::format("{}`pgweir run --resync` makes a new slot and compares the tables",
+                              failure.hint.empty() ? "" : ". Or: ");
+  return failure;
+}
+
+Status Capture::compare_slot(postgres::Connection& control, const postgres::SystemIdentity& system,
+                             std::optional<postgres::SlotInfo> slot) {
   TRY_ASSIGN(auto state, load_state(fs_, options_.data_directory));
+  // What an attempt in this run has left counts as if the program had died behind it.
+  if (snapshot_began_ && !had_session_) TRY(sync());
   const bool empty = log_.durable_position() == model::Position{};
-  const bool unfinished = !log_.snapshot_complete() || (state && state->creating_slot);
+  const bool in_snapshot = state && model::value(state->snapshot_lsn) != 0;
+  if (in_snapshot && may_resume(*state, slot)) return resume_snapshot(*state);
+  const bool unfinished =
+      !log_.snapshot_complete() || in_snapshot || (state && state->creating_slot);
   if (slot && unfinished && !slot->lost()) {
     // Made by us just before a crash: nothing of it is worth keeping.
     logger_.info("slot '{}' was left by a first snapshot that did not end: starting over",
@@ -210,6 +276,7 @@ Status Capture::check_slot(postgres::Connection& control, const postgres::System
     TRY(postgres::drop_slot(control, slot->name, options_.slot_wait_max));
     slot.reset();
   }
+  if (!empty) TRY(check_history(system));
   if (system.current_lsn < log_.durable_end_lsn()) {
     return error(
         Code::kCorruption, "the server is behind the log",
@@ -218,20 +285,9 @@ Status Capture::check_slot(postgres::Connection& control, const postgres::System
         "Run `pgweir drop` and start anew with an empty data folder");
   }
   if (!slot && (empty || unfinished)) return take_first_snapshot(control);
-  if (!slot) {
-    return error(Code::kCorruption,
-                 fmt::format("slot '{}' is gone from the server", options_.source.slot),
-                 fmt::format("the log ends at {}; the changes since then cannot be had any more",
-                             model::to_string(log_.durable_end_lsn())),
-                 "Start anew with an empty data folder");
-  }
-  if (slot->lost()) {
-    return error(
-        Code::kCorruption, fmt::format("slot '{}' is lost", slot->name),
-        slot->invalidation_reason.empty() ? "wal_status is lost" : slot->invalidation_reason,
-        "Raise max_slot_wal_keep_size, run `pgweir drop`, and start anew with an empty data "
-        "folder");
-  }
+  if (state && state->publication_missed) return publication_missed();
+  if (!slot) return postgres::slot_gone(options_.source.slot, log_.durable_end_lsn());
+  if (slot->lost()) return postgres::slot_lost(*slot);
   if (slot->confirmed_flush > log_.durable_end_lsn()) {
     return error(
         Code::kCorruption, fmt::format("slot '{}' is ahead of the log", slot->name),
@@ -241,34 +297,34 @@ Status Capture::check_slot(postgres::Connection& control, const postgres::System
                     model::to_string(log_.durable_end_lsn())),
         "Put the newest data folder back; or run `pgweir drop` and start anew with an empty one");
   }
-  return {};
+  slot_confirmed_ = slot->confirmed_flush;
+  // Else the stream shows it.
+  return resync_due() ? compare_history(slot_confirmed_) : Status{};
 }
 
 Status Capture::take_first_snapshot(postgres::Connection& control) {
-  set_state(CaptureState::kSnapshotting);
+  TRY(reads_.adopt({}, {}));
+  TRY_ASSIGN(auto slot, make_slot(control));
   TRY_ASSIGN(auto state, load_state(fs_, options_.data_directory));
-  state->creating_slot = true;
-  TRY(store_state(fs_, options_.data_directory, *state));
-  postgres::CreateSlotOptions create;
-  create.name = options_.source.slot;
-  create.on_wait = [this](const std::vector<postgres::Blocker>& blockers) {
-    if (blockers.empty()) return;
-    set_state(CaptureState::kSnapshotting,
-              fmt::format("creating the slot waits for the transaction of process {}, open for {}",
-                          blockers[0].pid, format_duration(blockers[0].age)));
-  };
-  TRY_ASSIGN(auto slot, postgres::create_slot(control, create));
-  set_state(CaptureState::kSnapshotting);
-  logger_.info("slot '{}' created at {}", create.name, model::to_string(slot.consistent_point));
-
   // A new slot is a new epoch. The snapshot stands one byte in front of the consistent point: WAL
   // records are aligned, so this lies behind every commit before it and in front of every one
   // after.
   if (log_.durable_position() != model::Position{}) epoch_ = log_.epoch() + 1;
   const model::Position position{epoch_, model::Lsn{model::value(slot.consistent_point) - 1}, 0};
+  parts_.clear();
+  left_out_.clear();
+  for (const auto& table : tables_)
+    parts_.push_back({.table = table->id,
+                      .name = table->qualified_name(),
+                      .whole = key_columns(*table).empty(),
+                      .todo = {TidRange{}}});
+  TRY(store_parts());
+  state->creating_slot = false;
+  state->snapshot_lsn = slot.consistent_point;
+  TRY(store_state(fs_, options_.data_directory, *state));
   TRY(copy_tables(slot, position));
   durable_lsn_ = model::value(log_.durable_end_lsn());
-  state->creating_slot = false;
+  state->snapshot_lsn = {};
   return store_state(fs_, options_.data_directory, *state);
 }
 
@@ -294,11 +350,10 @@ Status Capture::copy_tables(const postgres::CreatedSlot& slot, model::Position p
     snapshot_options.connection = connection_options(ConnectionKind::kOrdinary);
     snapshot_options.snapshot = slot.snapshot;
     snapshot_options.parallel = options_.snapshot_parallel;
+    snapshot_options.range_pages = options_.snapshot_range_pages;
     TRY_ASSIGN(const auto snapshot, postgres::Snapshot::begin(snapshot_options, tables_));
-    Mutex append_mutex;  // the workers append one at a time
     std::size_t unsynced = 0;
-    const auto sink = [&](postgres::SnapshotChunk chunk) -> Status {
-      MutexLock lock(append_mutex);
+    const auto append = [&](const postgres::SnapshotChunk& chunk) -> Status {
       if (stopping_) return error(Code::kCancelled, "asked to stop");
       model::Position first = position;
       ++first.sequence;
@@ -320,36 +375,60 @@ Status Capture::copy_tables(const postgres::CreatedSlot& slot, model::Position p
     {
       MutexLock lock(mutex_);
       status_.snapshot_tables = static_cast<std::uint32_t>(tables_.size());
+      status_.snapshot_began_us = clock_.now_us();
     }
-    TRY(snapshot->run(sink));
+    // The workers, and so the server, go on while rows are compressed, written and synced.
+    StepQueue steps(options_.snapshot_queue_bytes_max);
+    const auto sink = [&](postgres::SnapshotChunk chunk) {
+      const std::size_t bytes = chunk.lines.size();
+      const auto rows = std::make_shared<const postgres::SnapshotChunk>(std::move(chunk));
+      return steps.push([&append, rows] { return append(*rows); }, bytes);
+    };
+    const auto done = [&](const postgres::SnapshotPart& part) {
+      const auto note = [this, &unsynced, part]() -> Status {
+        unsynced = 0;
+        TRY(sync());
+        return part_done(part);
+      };
+      return steps.push(note, 1);
+    };
+    const auto leave_out = [&](const model::Table& table) {
+      return steps.push([this, table] { return this->leave_out(table); }, 1);
+    };
+    const Status read = snapshot->run(sink, done, leave_out);
+    const Status appended = steps.finish();
+    if (!read.ok()) return read;
+    if (!appended.ok()) return appended;
     MutexLock lock(mutex_);
     status_.snapshot = snapshot->progress();
   }
-  model::Position last = position;
-  ++last.sequence;
-  log::Frame end = frame_of(log::FrameKind::kSnapshotEnd, last, last);
-  end.header.start_lsn = end.header.end_lsn = slot.consistent_point;
-  TRY(append_one(std::move(end)));
-  return sync();
+  if (!options_.take_snapshot) parts_.clear();
+  return end_snapshot(std::move(parts_), position, slot.consistent_point);
 }
 
 Status Capture::stream() {
   TRY_ASSIGN(auto connection, connect(ConnectionKind::kReplication));
-  postgres::StreamOptions stream_options;
-  stream_options.slot = options_.source.slot;
-  stream_options.publications = publications_;
-  stream_options.start_lsn = log_.durable_end_lsn();
+  const postgres::SystemIdentity system = status().system;
+  TRY(postgres::check_same_server(connection, system));
+  history_ = std::make_shared<HistoryCheck>(log_, slot_confirmed_, log_.durable_end_lsn());
   TRY_ASSIGN(auto stream,
-             postgres::ReplicationStream::start(std::move(connection), stream_options));
+             postgres::ReplicationStream::start(std::move(connection), stream_options(*history_)));
+  session_over_ = false;
+  TRY(remember_timeline(system));
   Item session;
   session.starts_session = true;
+  session.publications = publications_;
+  session.history = history_;
   TRY(push(session, 1, stream));
   had_session_ = true;
   slot_watch_.start();
+  schema_watch_.start();
+  reads_.start();
   set_state(CaptureState::kStreaming);
-  logger_.info("streaming from {}", model::to_string(stream_options.start_lsn));
+  logger_.info("streaming from {}", model::to_string(history_->start_lsn()));
+  heard();
   Item item;
-  while (!stopping_ && !failed_) {
+  while (!stopping_ && !failed_ && !session_over_) {
     TRY(stream.read(item.gulp, kReadWait, &stop_waker_));
     const bool reply = item.gulp.reply_requested;
     if (!item.gulp.empty()) {
@@ -357,14 +436,20 @@ Status Capture::stream() {
           item.gulp.arena.size() + item.gulp.messages.size() * sizeof(postgres::Gulp::Message) + 1;
       TRY(push(item, weight, stream));
       item = Item{};
+      heard();
     }
     TRY(feedback(stream, reply));
+    TRY(heed_silence(stream));
   }
   if (failed_) return {};
+  if (session_over_ && !stopping_) {
+    MutexLock lock(mutex_);
+    return *session_failure_;
+  }
   // What has arrived becomes durable, so that the server need not send it again.
   queue_.close();
   if (writer_.joinable()) writer_.join();
-  const model::Lsn durable{durable_lsn_.load()};
+  const model::Lsn durable = history_->confirmable(model::Lsn{durable_lsn_.load()});
   TRY(stream.send_feedback(durable, durable, durable,
                            postgres::ReplicationStream::Reply::kNotNeeded, clock_.now_us()));
   return stream.stop(Milliseconds(2'000));
@@ -374,20 +459,25 @@ Status Capture::stream() {
 Status Capture::push(Item& item, std::size_t weight, postgres::ReplicationStream& stream) {
   while (!queue_.push_for(item, weight, kReadWait)) {
     if (failed_ || stopping_) return error(Code::kCancelled, "asked to stop");
+    if (session_over_) return {};  // the writer would throw it away
     TRY(feedback(stream, false));
   }
   return {};
 }
 
 Status Capture::feedback(postgres::ReplicationStream& stream, bool now) {
-  const model::Lsn durable{durable_lsn_.load()};
+  const model::Lsn durable = history_->confirmable(model::Lsn{durable_lsn_.load()});
   const auto age = clock_.steady() - last_feedback_;
+  const bool asks = asks_position_.exchange(false);
+  if (asks) now = true;
   const bool news = durable > confirmed_ && age >= options_.feedback_interval;
   if (!now && !news && age < options_.feedback_interval_max) return {};
   last_feedback_ = clock_.steady();
   confirmed_ = durable;
   return stream.send_feedback(durable, durable, durable,
-                              postgres::ReplicationStream::Reply::kNotNeeded, clock_.now_us());
+                              asks ? postgres::ReplicationStream::Reply::kRequested
+                                   : postgres::ReplicationStream::Reply::kNotNeeded,
+                              clock_.now_us());
 }
 
 }  // namespace pgweir::pipeline

@@ -1,112 +1,18 @@
 // What PostgreSQL commits is in the log, once and in order, whatever happens on the way.
-//
-// Method: a real PostgreSQL, a log on a disk that can be full or forget (FakeFs), and a reader that
-//         prints every change of the log as "op table key".
 #include "pipeline/capture.h"
 
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <thread>
 
-#include "harness/cluster.h"
-#include "io/fake_fs.h"
-#include "pipeline/batch_reader.h"
+#include "pipeline/testing_capture_fixture.h"
 
 namespace pgweir::pipeline {
 namespace {
 using namespace std::chrono_literals;
 
-bool wait_until(const std::function<bool()>& done, std::chrono::seconds timeout = 30s) {
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
-  while (!done()) {
-    if (std::chrono::steady_clock::now() >= deadline) return false;
-    std::this_thread::sleep_for(5ms);
-  }
-  return true;
-}
-
-class CaptureTest : public testing::Test {
- protected:
-  CaptureTest() : database_(cluster().create_database()), slot_("slot_" + database_) {
-    (void)fs_.create_directories("data");
-  }
-  ~CaptureTest() override {
-    stop();
-    cluster().sql(
-        fmt::format("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE "
-                    "slot_name = '{}'",
-                    slot_));
-  }
-
-  static harness::Cluster& cluster() { return harness::shared_cluster(); }
-  std::string sql(const std::string& statements) { return cluster().sql(statements, database_); }
-
-  void start() {
-    log_ = log::Log::open(fs_, clock_, "data/log", {}).value();
-    CaptureOptions options;
-    options.url = cluster().url(database_);
-    options.source = {slot_, "pub_" + database_, {"public.*"}, {}};
-    options.data_directory = "data";
-    options.mark_interval = 20ms;
-    options.feedback_interval = 10ms;
-    options.backoff_min = 20ms;
-    options.disk_retry_interval = 10ms;
-    options.slot_interval = 20ms;
-    capture_ = std::make_unique<Capture>(*log_, fs_, clock_, logger_, options);
-    capture_->start();
-  }
-
-  // Clean, as by SIGTERM.
-  void stop() {
-    if (capture_) capture_->stop();
-    capture_.reset();
-    log_.reset();
-  }
-
-  bool wait_state(CaptureState state) {
-    const bool reached = wait_until([&] { return capture_->status().state == state; });
-    if (!reached) ADD_FAILURE() << "state is " << capture_->status().message;
-    return reached;
-  }
-
-  // Waits until the log has everything that is committed now.
-  void settle() {
-    const auto lsn = model::parse_lsn(sql("SELECT pg_current_wal_insert_lsn()")).value();
-    EXPECT_TRUE(wait_until([&] { return log_->durable_end_lsn() >= lsn; }))
-        << capture_->status().message << " " << model::to_string(log_->durable_end_lsn());
-  }
-
-  // "r t 1", "i t 2", ... of the whole log; keys are the first column.
-  std::vector<std::string> changes() {
-    std::vector<std::string> out;
-    auto reader = BatchReader::open(*log_, {}, {}).value();
-    while (true) {
-      const LogEvent event = reader->next(Microseconds(0)).value();
-      if (event.kind == LogEvent::Kind::kNothing) break;
-      if (event.kind != LogEvent::Kind::kBatch) continue;
-      for (const model::Change& change : event.batch->changes) {
-        const model::Table& table = event.batch->table_of(change);
-        const std::uint32_t row = change.after != model::kNoRow ? change.after : change.before;
-        out.push_back(
-            fmt::format("{} {} {}", static_cast<char>(change.op), table.name,
-                        row == model::kNoRow ? "" : event.batch->row(row, table)[0].text()));
-      }
-    }
-    return out;
-  }
-
-  io::FakeFs fs_;
-  io::RealClock clock_;
-  Logger logger_{LogLevel::kOff};
-  std::string database_;
-  std::string slot_;
-  std::unique_ptr<log::Log> log_;
-  std::unique_ptr<Capture> capture_;
-};
-
-using Changes = std::vector<std::string>;
+using CaptureTest = CaptureFixture;
 
 }  // namespace
 
@@ -123,15 +29,15 @@ TEST_F(CaptureTest, SnapshotThenStreamWithoutGapOrOverlap) {
 TEST_F(CaptureTest, TheServerTellsWhatTheSlotHoldsBack) {
   sql("CREATE TABLE t (id int PRIMARY KEY)");
   start();
-  EXPECT_FALSE(capture_->status().slot);
+  EXPECT_FALSE(capture_->status().slot.slot);
   ASSERT_TRUE(wait_state(CaptureState::kStreaming));
-  ASSERT_TRUE(wait_until([&] { return capture_->status().slot.has_value(); }));
-  EXPECT_EQ(capture_->status().slot->wal_status, "reserved");
+  ASSERT_TRUE(wait_until([&] { return capture_->status().slot.slot.has_value(); }));
+  EXPECT_EQ(capture_->status().slot.slot->wal_status, "reserved");
   // restart_lsn, which decides what is kept, stays behind while a transaction is open.
-  const std::uint64_t before = capture_->status().slot->retained_bytes;
+  const std::uint64_t before = capture_->status().slot.slot->retained_bytes;
   sql("CREATE TABLE fill AS SELECT repeat('x', 1000) AS v FROM generate_series(1, 3000)");
-  EXPECT_TRUE(
-      wait_until([&] { return capture_->status().slot->retained_bytes > before + 1'000'000; }));
+  EXPECT_TRUE(wait_until(
+      [&] { return capture_->status().slot.slot->retained_bytes > before + 1'000'000; }));
 }
 
 TEST_F(CaptureTest, CommitsDuringTheSnapshotAreThereOnce) {

@@ -8,8 +8,6 @@
 
 namespace pgweir::pipeline {
 
-using postgres::ConnectionKind;
-
 namespace {
 constexpr Microseconds kWriteWait{100'000};  // looks for stop() and marks this often
 }  // namespace
@@ -20,7 +18,8 @@ void Capture::write() {
     auto item = queue_.pop_for(kWriteWait);
     if (!item) {
       if (queue_.closed()) break;
-      if (!builder_) continue;  // the first session has not begun: the log is the snapshot's
+      // Before the first session the log is the snapshot's.
+      if (!builder_ || discarding_) continue;
       Item nothing;
       status = write_item(nothing);
       if (status.ok()) status = sync();
@@ -30,6 +29,10 @@ void Capture::write() {
     // Everything that has arrived shares one sync, up to a limit.
     do {
       status = write_item(*item);
+      if (!status.ok() && status.error().code == Code::kUnavailable) {
+        end_session(status.error());
+        status = {};
+      }
       if (!status.ok() || unsynced_bytes_ >= options_.sync_bytes_max) break;
       item = queue_.pop_for(Microseconds(0));
     } while (item);
@@ -41,20 +44,51 @@ void Capture::write() {
 
 Status Capture::write_item(Item& item) {
   if (item.starts_session) {
+    described_publications_ = std::move(item.publications);
+    look_at_history_ = std::move(item.history);
     if (builder_) {
       earlier_changes_ += builder_->changes();
       earlier_transactions_ += builder_->transactions();
     }
     TRY(sync());  // the builder goes on from what the log has
-    const auto describe = [this](std::string_view relation) { return describe_relation(relation); };
+    TRY(begin_schemas());
+    const auto describe = [this](std::string_view relation) {
+      return describe_relation(relation, Tell::kNews);
+    };
     builder_ = std::make_unique<FrameBuilder>(clock_, epoch_, log_.durable_position(), describe);
+    // What had not committed comes again.
+    streamed_ = std::make_unique<StreamedTransactions>(
+        log_, clock_, [this](const auto& step) { return with_room(step); }, options_.streamed);
+    builder_->take_streamed(
+        *streamed_,
+        {.drain = [this](auto& out) { return drain(out); },
+         .describe = [this](auto relation) { return describe_relation(relation, Tell::kAlways); },
+         .adopted = [this] { return book_.load(log_); },
+         .unclear = [this](model::Lsn end) { whole_until_lsn_ = model::value(end); }});
     pending_mark_ = {};
+    discarding_ = false;
     return {};
   }
+  if (discarding_) return {};
+  TRY(look_at_history_->look(item.gulp));
   std::vector<log::Frame> frames;
-  TRY(builder_->add(item.gulp, frames));
-  builder_->flush(frames);
+  // Tables that are read have their rows put between two transactions.
+  std::size_t next = 0;
+  while (true) {
+    TRY_ASSIGN(next, builder_->add_until(item.gulp, next, reads_.waits_for(), frames));
+    builder_->flush(frames);
+    if (next == item.gulp.messages.size()) break;
+    TRY(append(frames));
+    frames.clear();
+    TRY(place_reads(builder_->end_lsn()));
+  }
   if (item.gulp.keepalive_lsn > pending_mark_) pending_mark_ = item.gulp.keepalive_lsn;
+  TRY(append(frames));
+  frames.clear();
+  // In front of a mark, since nothing can stand in front of its position any more.
+  TRY(place_reads(std::max(builder_->end_lsn(), pending_mark_)));
+  if (item.gulp.ddl) schema_watch_.look_now();
+  TRY(place_look(frames));
   const bool due = clock_.steady() - last_mark_time_ >= options_.mark_interval;
   if (due && !builder_->in_transaction() &&
       pending_mark_ >
@@ -74,7 +108,30 @@ Status Capture::write_item(Item& item) {
     status_.transactions = earlier_transactions_ + builder_->transactions();
     status_.bytes += item.gulp.arena.size();
   }
-  return append(frames);
+  TRY(append(frames));
+  const bool whole = whole_until_lsn_ != 0 && model::value(builder_->end_lsn()) >= whole_until_lsn_;
+  if (!whole) return {};
+  whole_until_lsn_ = 0;
+  return error(Code::kUnavailable,
+               "the stream is begun anew, now that all of it may come in parts");
+}
+
+// `boundary`: all that ends in front of it was taken.
+Status Capture::place_reads(model::Lsn boundary) {
+  if (reads_.waits_for() > boundary || builder_->in_transaction()) return {};
+  const auto at = builder_->before(boundary);
+  if (!at) return {};
+  TRY(sync());
+  std::vector<log::Frame> frames;
+  reads_.place(*at, boundary, frames);
+  if (!frames.empty()) {
+    const model::Position last = frames.back().header.last;
+    TRY(append(frames));
+    builder_->placed(last);
+    TRY(sync());
+  }
+  reads_.placed();
+  return {};
 }
 
 Status Capture::append_one(log::Frame frame) {
@@ -90,6 +147,13 @@ Status Capture::append(std::vector<log::Frame>& frames) {
   return {};
 }
 
+// In the middle of a transaction that is appended: what the frames took is free again.
+Status Capture::drain(std::vector<log::Frame>& frames) {
+  TRY(append(frames));
+  frames.clear();
+  return unsynced_bytes_ >= options_.sync_bytes_max ? sync() : Status();
+}
+
 Status Capture::sync() {
   unsynced_bytes_ = 0;
   model::Lsn durable{};
@@ -98,13 +162,16 @@ Status Capture::sync() {
     return {};
   }));
   durable_lsn_ = std::max(durable_lsn_.load(), model::value(durable));
+  if (builder_) reads_.follow();
   return {};
 }
 
 Status Capture::prune() {
   if (clock_.steady() - last_prune_ < options_.prune_interval) return {};
   last_prune_ = clock_.steady();
-  return log_.prune(options_.retention, options_.followers_min());
+  model::Position least = options_.followers_min();
+  if (const auto ours = reads_.log_position()) least = std::min(least, *ours);
+  return log_.prune(options_.retention, least);
 }
 
 Status Capture::with_room(const std::function<Status()>& step) {
@@ -125,29 +192,23 @@ Status Capture::with_room(const std::function<Status()>& step) {
   return status;
 }
 
-// The Relation message with the catalog's facts. The catalog may already know a later shape of the
-// table than the message: the message decides, the catalog only adds.
-Result<std::string> Capture::describe_relation(std::string_view relation) {
-  TRY_ASSIGN(model::Table table, postgres::parse_relation(relation));
-  Milliseconds backoff = options_.backoff_min;
-  while (true) {
-    if (!catalog_ || !catalog_->is_open()) {
-      if (auto opened = connect(ConnectionKind::kOrdinary); opened.ok())
-        catalog_.emplace(std::move(opened).value());
-    }
-    if (catalog_ && catalog_->is_open()) {
-      const model::Oid ids[] = {table.id};
-      auto facts = postgres::read_tables(*catalog_, ids, publications_);
-      if (facts.ok()) {
-        if (!facts->empty()) table = postgres::with_facts(std::move(table), facts->front());
-        return postgres::encode_schema({std::string(relation), std::move(table)});
-      }
-      const Code code = facts.error().code;
-      if (code != Code::kUnavailable && code != Code::kTimeout) return facts.error();
-    }
-    if (!wait(backoff)) return error(Code::kCancelled, "asked to stop");
-    backoff = std::min(backoff * 2, options_.backoff_max);
+// A server that stops lets nobody in any more, and waits until we have confirmed what it sends: to
+// wait for its catalog would hold it up. Whatever else keeps us out, or was dropped while we
+// looked, a new session begins with it.
+Error Capture::without_catalog(Error failure) {
+  const bool passes = failure.code == Code::kTimeout || failure.code == Code::kCheckFailed ||
+                      failure.code == Code::kNotFound;
+  if (passes) failure.code = Code::kUnavailable;
+  return failure;
+}
+
+void Capture::end_session(const Error& why) {
+  discarding_ = true;
+  {
+    MutexLock lock(mutex_);
+    session_failure_ = why;
   }
+  session_over_ = true;
 }
 
 }  // namespace pgweir::pipeline

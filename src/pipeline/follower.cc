@@ -5,6 +5,10 @@
 #include <algorithm>
 
 namespace pgweir::pipeline {
+namespace {
+// How often a target is asked to come to an end.
+constexpr Milliseconds kStopInterval{50};
+}  // namespace
 
 Follower::Follower(log::Log& log, std::unique_ptr<FollowerTarget> target, const io::Clock& clock,
                    Logger& logger, FollowerOptions options)
@@ -19,6 +23,10 @@ Follower::~Follower() {
 }
 
 void Follower::start() {
+  {
+    MutexLock lock(mutex_);
+    ended_ = false;
+  }
   thread_ = std::thread([this] { run(); });
 }
 
@@ -26,6 +34,13 @@ void Follower::stop() {
   stopping_ = true;
   stop_waker_.wake();
   log_.wake();
+  {
+    MutexLock lock(mutex_);
+    while (!ended_) {
+      target_->stop_soon();
+      ended_changed_.wait_for(mutex_, kStopInterval);
+    }
+  }
   if (thread_.joinable()) thread_.join();
 }
 
@@ -43,6 +58,13 @@ void Follower::set_state(FollowerState state, std::optional<Error> failure) {
 }
 
 void Follower::run() {
+  run_to_end();
+  MutexLock lock(mutex_);
+  ended_ = true;
+  ended_changed_.notify_all();
+}
+
+void Follower::run_to_end() {
   while (!stopping_) {
     const Status status = follow();
     if (!status.ok() && !handle(status.error())) break;
@@ -154,7 +176,8 @@ Status Follower::follow() {
 Status Follower::take(const LogEvent& event) {
   TRY(target_->take(event));
   MutexLock lock(mutex_);
-  status_.taken = event.position;
+  // The schemas that a cursor begins with stand where they entered the log.
+  status_.taken = std::max(status_.taken, event.position);
   if (event.kind != LogEvent::Kind::kBatch || event.batch->transactions.empty()) return {};
   status_.commit_time = event.batch->transactions.back().commit_time;
   return {};

@@ -38,6 +38,9 @@ class FollowerTarget {
   virtual Status idle() { return {}; }
   // At a clean stop.
   virtual Status finish() { return {}; }
+  // The follower is stopped: a take() that runs long may end with kCancelled. From the stopping
+  // thread, again and again until the follower has ended.
+  virtual void stop_soon() {}
   // After an error that is waited out, before the next take(): back to position(). May fail in the
   // same ways, and is then called again.
   virtual Status recover() { return {}; }
@@ -78,7 +81,8 @@ class Follower {
   FollowerStatus status() const EXCLUDES(mutex_);
 
  private:
-  void run();
+  void run() EXCLUDES(mutex_);
+  void run_to_end();
   Status follow();
   Status take(const LogEvent& event);
   bool handle(Error failure);  // true: try again
@@ -104,6 +108,8 @@ class Follower {
   std::optional<Error> last_failure_;
 
   mutable Mutex mutex_;
+  Condition ended_changed_;
+  bool ended_ GUARDED_BY(mutex_) = true;
   FollowerStatus status_ GUARDED_BY(mutex_);
 };
 

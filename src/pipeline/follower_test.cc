@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
 
 #include "harness/wait.h"
@@ -159,6 +160,47 @@ TEST_F(FollowerTest, ABrokenTargetIsGivenUpInTheEnd) {
   EXPECT_EQ(follower_->status().error->text(), "given up (8 times in a row at 0:0/0:0)");
   MutexLock lock(record_.mutex);
   EXPECT_EQ(record_.recovered, 7);
+}
+
+// As the engine while it sorts a first snapshot.
+class LongTarget final : public FollowerTarget {
+ public:
+  const std::string& name() const override { return name_; }
+  const char* kind() const override { return "test"; }
+  model::Position position() const override { return {}; }
+  Status take(const LogEvent&) override {
+    taking_ = true;
+    told_.wait(0);
+    return error(Code::kCancelled, "asked to stop");
+  }
+  void stop_soon() override {
+    if (!taking_) return;  // too early: it is told again
+    told_ = 1;
+    told_.notify_all();
+  }
+  bool taking() const { return taking_; }
+
+ private:
+  const std::string name_ = "target";
+  std::atomic<bool> taking_ = false;
+  std::atomic<int> told_ = 0;
+};
+
+TEST_F(FollowerTest, ATargetThatTakesLongIsToldToStop) {
+  for (const bool waits : {true, false}) {
+    auto target = std::make_unique<LongTarget>();
+    LongTarget& taking = *target;
+    FollowerOptions options;
+    options.idle_interval = Milliseconds{1};
+    Follower follower(*log_, std::move(target), clock_, logger_, options);
+    follower.start();
+    if (waits) {
+      EXPECT_TRUE(harness::wait_for(30s, [&] { return taking.taking(); }));
+    }
+    follower.stop();
+    EXPECT_EQ(follower.status().state, FollowerState::kStopped);
+    EXPECT_FALSE(follower.status().error);
+  }
 }
 
 TEST_F(FollowerTest, AnyOtherErrorStopsItAtOnce) {

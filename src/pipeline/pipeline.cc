@@ -65,10 +65,21 @@ Status Pipeline::open_parts() {
   CaptureOptions capture;
   capture.url = config.source.url.reveal();
   capture.source = {config.source.slot, config.source.publication, config.source.tables,
-                    config.source.exclude};
+                    config.source.exclude, config.source.heartbeat};
+  capture.stream_large_transactions = config.source.stream_large_transactions;
   capture.take_snapshot = config.source.snapshot.mode == config::SnapshotMode::kInitial;
   capture.snapshot_parallel = config.source.snapshot.parallel;
+  capture.catalog_interval = config.source.catalog_interval;
   capture.data_directory = data;
+  capture.resync = options_.resync;
+  if (engine_) {
+    capture.mirrors.engine = engine_.get();
+    capture.mirrors.follower = [this] { return followers_.front()->status(); };
+    capture.mirrors.types = {.numeric_precision = static_cast<int>(config.source.numeric.precision),
+                             .numeric_scale = static_cast<int>(config.source.numeric.scale)};
+  }
+  capture.ddl_trigger = config.source.ddl_trigger;
+  capture.reads.parallel = config.source.snapshot.parallel;
   capture.retention = {config.log.retain, config.log.max_size};
   capture.followers_min = [this] {
     model::Position least = log_->durable_position();
@@ -97,6 +108,7 @@ Status Pipeline::open_engine() {
   engine_options.threads = static_cast<int>(config.engine.threads);
   engine_options.numeric_precision = static_cast<int>(config.source.numeric.precision);
   engine_options.numeric_scale = static_cast<int>(config.source.numeric.scale);
+  engine_options.rows_are_read = true;
   TRY(fs_.create_directories(engine_options.directory));
   const bool all = config.engine.mirrors == config::MirrorMode::kAll;
   const auto wanted = [this, all](const model::Table& table) {
@@ -111,11 +123,15 @@ Status Pipeline::open_engine() {
   TRY(views_->open(*engine_));
   engine_->set_maintainer(views_.get());
 
+  const ReadTable read = [this](const engine::TableToRead& table, const model::Position& at) {
+    if (capture_) capture_->read_missing({table.id, table.name, true}, at);
+  };
   FollowerOptions follower;
   follower.reader.batch_rows_max = config.engine.batch_rows;
   follower.reader.batch_wait = config.engine.batch_wait;
-  followers_.push_back(std::make_unique<Follower>(*log_, engine_target(*engine_, *views_), clock_,
-                                                  logger_, follower));
+  follower.reader.packs_snapshot_rows = true;
+  followers_.push_back(std::make_unique<Follower>(*log_, engine_target(*engine_, *views_, read),
+                                                  clock_, logger_, follower));
   return {};
 }
 
@@ -161,6 +177,20 @@ Status Pipeline::check_positions() const {
         "Put the newest log back, or start anew with an empty data folder and output");
   }
   return {};
+}
+
+Result<std::vector<std::string>> Pipeline::read_tables(const std::string& pattern) {
+  std::vector<std::string> names;
+  for (const model::Table& table : capture_->status().tables) {
+    TRY_ASSIGN(const bool matches, postgres::pattern_matches(pattern, table.schema, table.name));
+    if (!matches) continue;
+    names.push_back(table.qualified_name());
+    capture_->read_table({table.id, names.back(), false});
+  }
+  if (names.empty())
+    return error(Code::kNotFound, fmt::format("no captured table matches '{}'", pattern), {},
+                 "GET /api/v1/tables lists them; a pattern is SCHEMA.TABLE with * and ?");
+  return names;
 }
 
 void Pipeline::start() {

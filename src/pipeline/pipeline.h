@@ -26,6 +26,7 @@ namespace pgweir::pipeline {
 
 struct PipelineOptions {
   config::Config config;
+  bool resync = false;  // CaptureOptions::resync
 };
 
 class Pipeline {
@@ -49,6 +50,10 @@ class Pipeline {
   // True once the log has everything up to `lsn`, and every follower that lives has taken it:
   // stop() then makes it durable in all of them.
   bool reached(model::Lsn lsn) const;
+
+  // Queues readings of the captured tables that match SCHEMA.TABLE (* and ?); their names. Any
+  // thread. kNotFound when there is none.
+  Result<std::vector<std::string>> read_tables(const std::string& pattern);
 
   const config::Config& config() const { return options_.config; }
   log::Log& log() { return *log_; }

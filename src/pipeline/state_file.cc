@@ -36,14 +36,24 @@ Result<std::optional<PipelineState>> load_state(io::Fs& fs, const std::string& d
   state.slot = text_of("slot");
   state.publication = text_of("publication");
   state.creating_slot = json.value("creating_slot", false);
+  state.resyncing = json.value("resyncing", false);
+  state.publication_missed = json.value("publication_missed", false);
+  state.snapshot_lsn = model::Lsn{json.value("snapshot_lsn", std::uint64_t{0})};
+  state.timeline = json.value("timeline", std::uint32_t{0});
   return std::optional<PipelineState>(std::move(state));
 }
 
 Status store_state(io::Fs& fs, const std::string& data_directory, const PipelineState& state) {
-  const nlohmann::json json = {
-      {"format_version", kDataFormatVersion}, {"system_identifier", state.system_identifier},
-      {"database", state.database},           {"slot", state.slot},
-      {"publication", state.publication},     {"creating_slot", state.creating_slot}};
+  const nlohmann::json json = {{"format_version", kDataFormatVersion},
+                               {"system_identifier", state.system_identifier},
+                               {"database", state.database},
+                               {"slot", state.slot},
+                               {"publication", state.publication},
+                               {"creating_slot", state.creating_slot},
+                               {"resyncing", state.resyncing},
+                               {"publication_missed", state.publication_missed},
+                               {"snapshot_lsn", model::value(state.snapshot_lsn)},
+                               {"timeline", state.timeline}};
   return io::write_file_durably(fs, path_in(data_directory), json.dump(2) + "\n");
 }
 

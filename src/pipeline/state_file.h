@@ -3,11 +3,13 @@
 // Threads: plain values; load and store: one thread.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
 #include "base/result.h"
 #include "io/fs.h"
+#include "model/position.h"
 
 namespace pgweir::pipeline {
 
@@ -22,6 +24,15 @@ struct PipelineState {
   // The slot is being created, and its snapshot is not in the log yet: after a crash now, the slot
   // is ours to drop, although the log knows nothing of it.
   bool creating_slot = false;
+  // A resync has begun that is not in the log to its end: the next run makes it anew.
+  bool resyncing = false;
+  // The slot's WAL has changes that were made while a publication did not exist: only another slot
+  // goes on.
+  bool publication_missed = false;
+  // The consistent point of the slot whose first snapshot is not complete; reads.json says which
+  // parts of it are. Zero when there is none.
+  model::Lsn snapshot_lsn{};
+  std::uint32_t timeline = 0;  // of the server that was read last; 0: written by an older pgweir
 
   bool operator==(const PipelineState&) const = default;
 };

@@ -7,7 +7,8 @@ namespace {
 
 class EngineTarget final : public FollowerTarget {
  public:
-  EngineTarget(engine::Engine& engine, views::ViewSet& views) : engine_(engine), views_(views) {}
+  EngineTarget(engine::Engine& engine, views::ViewSet& views, ReadTable read)
+      : engine_(engine), views_(views), read_(std::move(read)) {}
 
   const std::string& name() const override { return name_; }
   const char* kind() const override { return "engine"; }
@@ -24,11 +25,15 @@ class EngineTarget final : public FollowerTarget {
   }
 
   Status idle() override {
+    if (read_) {
+      for (const engine::TableToRead& table : engine_.tables_to_read()) read_(table, position());
+    }
     if (!engine_.needs_recovery()) return {};
     return error(Code::kBroken, "a query has found the engine's database given up");
   }
 
   Status recover() override { return engine_.recover(); }
+  void stop_soon() override { engine_.stop_loading(); }
 
  private:
   Status give(const LogEvent& event) {
@@ -37,28 +42,31 @@ class EngineTarget final : public FollowerTarget {
         return {};
       case LogEvent::Kind::kBatch:
         return engine_.apply(*event.batch);
+      case LogEvent::Kind::kRows:
+        return engine_.load(*event.rows);
       case LogEvent::Kind::kTable:
-        return define(*event.table);
+        return engine_.define_table(*event.table);
       case LogEvent::Kind::kSnapshotBegin:
         return engine_.begin_snapshot(event.position);
       case LogEvent::Kind::kSnapshotEnd:
         return engine_.end_snapshot(event.position, event.end_lsn);
+      case LogEvent::Kind::kReadBegin:
+        return engine_.begin_read(*event.table,
+                                  event.read.replaces ? engine::Engine::Reading::kReplaces
+                                                      : engine::Engine::Reading::kCompares,
+                                  event.position, event.end_lsn);
+      case LogEvent::Kind::kReadEnd:
+        return engine_.end_read(event.table->id, event.position, event.end_lsn);
       case LogEvent::Kind::kMark:
         return engine_.advance(event.position, event.end_lsn);
     }
     return {};
   }
 
-  // A change of a table's shape that is not handled yet stops that table alone.
-  Status define(const model::Table& table) {
-    const Status status = engine_.define_table(table);
-    if (status.ok() || status.error().code != Code::kUnsupported) return status;
-    return engine_.stop_table(table.id, status.error().text());
-  }
-
   const std::string name_ = "engine";
   engine::Engine& engine_;
   views::ViewSet& views_;
+  const ReadTable read_;
 };
 
 class SinkTarget final : public FollowerTarget {
@@ -76,7 +84,10 @@ class SinkTarget final : public FollowerTarget {
 
   Status take(const LogEvent& event) override {
     if (event.batch) TRY(sink_->apply(event.batch));
-    if (event.kind == LogEvent::Kind::kMark) TRY(sink_->advance(event.position));
+    const bool moves = event.kind == LogEvent::Kind::kMark ||
+                       event.kind == LogEvent::Kind::kReadBegin ||
+                       event.kind == LogEvent::Kind::kReadEnd;
+    if (moves) TRY(sink_->advance(event.position));
     position_.set(sink_->position());
     return {};
   }
@@ -128,8 +139,9 @@ class SinkTarget final : public FollowerTarget {
 
 }  // namespace
 
-std::unique_ptr<FollowerTarget> engine_target(engine::Engine& engine, views::ViewSet& views) {
-  return std::make_unique<EngineTarget>(engine, views);
+std::unique_ptr<FollowerTarget> engine_target(engine::Engine& engine, views::ViewSet& views,
+                                              ReadTable read) {
+  return std::make_unique<EngineTarget>(engine, views, std::move(read));
 }
 
 Result<std::unique_ptr<FollowerTarget>> sink_target(MakeSink make) {

@@ -15,7 +15,10 @@
 namespace pgweir::pipeline {
 
 // `engine` and `views` (the engine's maintainer) must outlive the target.
-std::unique_ptr<FollowerTarget> engine_target(engine::Engine& engine, views::ViewSet& views);
+// `read` is called, now and then, for every table whose rows the engine, at `at`, waits for.
+using ReadTable = std::function<void(const engine::TableToRead& table, const model::Position& at)>;
+std::unique_ptr<FollowerTarget> engine_target(engine::Engine& engine, views::ViewSet& views,
+                                              ReadTable read = {});
 
 // `make` gives the sink, opened and bound to the log: called again after an error that left the old
 // one of no use.

@@ -1,6 +1,8 @@
 // SQL in, decoded changes out, on a real server.
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
+#include "harness/wait.h"
 #include "postgres/testing_capture.h"
 
 namespace pgweir::postgres {
@@ -180,10 +182,11 @@ const Case kCases[] = {
      "INSERT INTO t VALUES (1, 1); ALTER TABLE t RENAME a TO b; ALTER TABLE t RENAME TO u;"
      "INSERT INTO u VALUES (2, 2)",
      "i public.t 1|1\ncommit\ni public.u 2|2\ncommit\n"},
-    {"LogicalMessagesAreNoChanges", "CREATE TABLE t (id int PRIMARY KEY)",
+    {"TransactionalMessagesAreRecordsOfTheirTransaction", "CREATE TABLE t (id int PRIMARY KEY)",
      "BEGIN; SELECT 1 FROM pg_logical_emit_message(true, 'a', 'b'); INSERT INTO t VALUES (1);"
-     "SELECT 1 FROM pg_logical_emit_message(false, 'a', 'b'); COMMIT",
-     "i public.t 1\ncommit\n"},
+     "SELECT 1 FROM pg_logical_emit_message(false, 'a', 'b');"
+     "SELECT 1 FROM pg_logical_emit_message(true, 'pgweir', 'b'); COMMIT",
+     "m pgweir.messages a|\\x62|1|t\ni public.t 1\ncommit\n"},
     {"OriginsAreTakenToo", "CREATE TABLE t (id int PRIMARY KEY)",
      "SELECT pg_replication_origin_create('elsewhere_' || current_database());"
      "SELECT pg_replication_origin_session_setup('elsewhere_' || current_database());"
@@ -244,6 +247,37 @@ TEST(Capture, UnconfirmedChangesComeAgainAndConfirmedOnesDoNot) {
   EXPECT_EQ(info->active_pid, 0);
   capture.restart();
   EXPECT_EQ(capture.changes("INSERT INTO t VALUES (2)"), "i public.t 2\ncommit\n");
+}
+
+// The last messages and the end of the stream come at once: feedback between the two is no error.
+TEST(Capture, AnEndBehindMessagesIsReportedByTheNextRead) {
+  Capture capture("CREATE TABLE t (id int PRIMARY KEY)");
+  auto& cluster = harness::shared_cluster();
+  cluster.sql("INSERT INTO t VALUES (1)", capture.database());
+  // Decoded and sent, since the slot's reader has been there.
+  const model::Lsn end = current_lsn(capture.control()).value();
+  const std::string sent = fmt::format(
+      "SELECT r.sent_lsn >= '{}' FROM pg_stat_replication r JOIN pg_replication_slots s ON"
+      " s.active_pid = r.pid WHERE s.slot_name = '{}'",
+      model::to_string(end), capture.slot());
+  ASSERT_TRUE(
+      harness::wait_for(std::chrono::seconds(30), [&] { return cluster.sql(sent) == "t"; }));
+  const std::string active = fmt::format(
+      "SELECT active_pid FROM pg_replication_slots WHERE slot_name = '{}'", capture.slot());
+  cluster.sql(fmt::format("SELECT pg_terminate_backend(({}))", active));
+  ASSERT_TRUE(
+      harness::wait_for(std::chrono::seconds(30), [&] { return cluster.sql(active).empty(); }));
+  // A keepalive of before may stand alone in front.
+  Gulp gulp;
+  for (int reads = 0; reads < 10 && gulp.messages.empty(); ++reads)
+    ASSERT_TRUE(capture.stream().read(gulp, Microseconds(1'000'000), nullptr).ok());
+  EXPECT_FALSE(gulp.messages.empty());
+  EXPECT_TRUE(
+      capture.stream().send_feedback({}, {}, {}, ReplicationStream::Reply::kNotNeeded, 0).ok());
+  const Status ended = capture.stream().read(gulp, Microseconds(1'000'000), nullptr);
+  ASSERT_FALSE(ended.ok());
+  EXPECT_EQ(ended.error().code, Code::kUnavailable);
+  capture.restart();
 }
 
 TEST(Capture, DecoderGoesOnInsideATransactionAfterARestart) {

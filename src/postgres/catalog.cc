@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "postgres/table_pattern.h"
 
@@ -17,7 +19,7 @@ constexpr std::int64_t kPageBytes = 8192;
 
 // One row a column, in the order of pgoutput's messages. A deferrable primary key is none: within a
 // transaction two rows may have it, so it cannot tell rows apart. A table without columns has one
-// row with NULLs. {} takes a restriction by the publications' column lists.
+// row with NULLs. {} takes restrictions by generation and by the publications' column lists.
 constexpr const char* kReadTables = R"(
 WITH wanted AS (SELECT id, pos FROM unnest($1::oid[]) WITH ORDINALITY AS w(id, pos))
 SELECT c.oid, n.nspname, c.relname, c.relreplident,
@@ -31,14 +33,20 @@ SELECT c.oid, n.nspname, c.relname, c.relreplident,
             AND i.indisvalid AND i.indimmediate
             AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident
                      ELSE false END) AS in_identity,
-       pk.indnkeyatts
+       pk.indnkeyatts, a.attnum, a.xmin,
+       CASE WHEN a.atthasmissing THEN (a.attmissingval::text::text[])[1]
+            WHEN c.relkind = 'p' THEN (
+              SELECT (m.attmissingval::text::text[])[1]
+                FROM pg_partition_tree(c.oid) t JOIN pg_attribute m ON m.attrelid = t.relid
+               WHERE m.attname = a.attname AND m.atthasmissing LIMIT 1) END,
+       c.relfilenode, c.relnatts, c.relkind
   FROM wanted w
   JOIN pg_class c ON c.oid = w.id
   JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_index pk ON pk.indrelid = c.oid AND pk.indisprimary AND pk.indisvalid
                        AND pk.indimmediate
   LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-                          AND a.attgenerated = '' {}
+                          {}
   LEFT JOIN LATERAL (
     WITH RECURSIVE under(oid, typtype, typbasetype) AS (
       SELECT t.oid, t.typtype, t.typbasetype FROM pg_type t WHERE t.oid = a.atttypid
@@ -47,6 +55,15 @@ SELECT c.oid, n.nspname, c.relname, c.relreplident,
        WHERE u.typtype = 'd')
     SELECT u.oid FROM under u WHERE u.typtype <> 'd') base ON true
  ORDER BY w.pos, a.attnum)";
+
+constexpr const char* kNotGenerated = "AND a.attgenerated = ''";
+
+// From 18 on a publication may send stored generated columns, and says which.
+constexpr const char* kGeneratedIfPublished = R"(
+  AND (a.attgenerated = '' OR a.attgenerated = 's' AND EXISTS (
+        SELECT 1 FROM pg_publication_tables p WHERE p.pubname = ANY ($2::text[])
+           AND p.schemaname = n.nspname AND p.tablename = c.relname
+           AND a.attname = ANY (p.attnames))))";
 
 constexpr const char* kColumnLists = R"(
   AND (NOT EXISTS (SELECT 1 FROM pg_publication_tables p WHERE p.pubname = ANY ($2::text[])
@@ -62,10 +79,10 @@ WITH identity AS (
   SELECT c.oid,
          EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary
                     AND i.indisvalid AND i.indimmediate) AS has_key,
-         c.relreplident = 'f' OR EXISTS (
+         (c.relreplident = 'f' OR EXISTS (
            SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
               AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident
-                       ELSE false END) AS usable
+                       ELSE false END)){} AS usable
     FROM pg_class c WHERE c.relkind IN ('r', 'p'))
 SELECT c.oid, n.nspname, c.relname, c.relkind, c.relreplident, c.relispartition, c.relpersistence,
        i.has_key,
@@ -81,14 +98,92 @@ SELECT c.oid, n.nspname, c.relname, c.relkind, c.relreplident, c.relispartition,
        CASE WHEN c.relispartition THEN (
          SELECT quote_ident(rn.nspname) || '.' || quote_ident(r.relname)
            FROM pg_class r JOIN pg_namespace rn ON rn.oid = r.relnamespace
-          WHERE r.oid = pg_partition_root(c.oid)) END
+          WHERE r.oid = pg_partition_root(c.oid)) END,
+       root.nspname, root.relname
   FROM pg_class c
+  LEFT JOIN LATERAL (SELECT rn.nspname, r.relname FROM pg_class r
+                       JOIN pg_namespace rn ON rn.oid = r.relnamespace
+                      WHERE c.relispartition AND r.oid = pg_partition_root(c.oid)) root ON true
   JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN identity i ON i.oid = c.oid
  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
    AND n.nspname NOT IN ('pg_catalog', 'information_schema')
    AND n.nspname NOT LIKE 'pg\_toast%' AND n.nspname NOT LIKE 'pg\_temp\_%'
  ORDER BY n.nspname, c.relname)";
+
+// From 18 on PostgreSQL refuses UPDATE and DELETE, too, when the identity has generated columns
+// that are not published.
+constexpr const char* kNoneUnpublished = R"( AND NOT EXISTS (
+           SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated <> ''
+              AND NOT a.attisdropped
+              AND (c.relreplident = 'f' OR EXISTS (
+                SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND a.attnum = ANY (i.indkey)
+                   AND CASE c.relreplident WHEN 'd' THEN i.indisprimary
+                            WHEN 'i' THEN i.indisreplident ELSE false END))
+              AND NOT EXISTS (
+                SELECT 1 FROM pg_publication_tables p JOIN pg_class t ON t.relname = p.tablename
+                  JOIN pg_namespace s ON s.oid = t.relnamespace AND s.nspname = p.schemaname
+                 WHERE t.oid IN (c.oid, pg_partition_root(c.oid))
+                   AND a.attname = ANY (p.attnames))))";
+
+// The members of partitioned tables' trees. One that was made as a partition has its row of
+// pg_inherits from the transaction that made it, which also made its row type; and columns from the
+// same command as that: ATTACH, which may come in the same transaction, changes all of them. The
+// function looks at the catalog as it is: what this query does not see attached comes with the
+// next.
+constexpr const char* kReadPartitions = R"(
+SELECT w.id, c.oid, c.relfilenode, i.xmin = y.xmin AND EXISTS (
+         SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
+            AND a.xmin = y.xmin AND a.cmin = y.cmin), i.xmin
+  FROM unnest($1::oid[]) AS w(id), pg_partition_tree(w.id) AS t
+  JOIN pg_class c ON c.oid = t.relid
+  LEFT JOIN pg_type y ON y.oid = c.reltype
+  JOIN pg_inherits i ON i.inhrelid = t.relid
+ WHERE c.oid <> w.id ORDER BY c.oid)";
+
+// Publications that have a table without a filter let all of its rows through.
+constexpr const char* kReadFilters = R"(
+SELECT c.oid, CASE WHEN bool_and(p.rowfilter IS NOT NULL)
+                   THEN string_agg(DISTINCT '(' || p.rowfilter || ')', ' OR ') END
+  FROM unnest($1::oid[]) AS w(id)
+  JOIN pg_class c ON c.oid = w.id
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_publication_tables p ON p.schemaname = n.nspname AND p.tablename = c.relname
+  JOIN pg_publication b ON b.pubname = p.pubname AND b.pubinsert
+ WHERE p.pubname = ANY ($2::text[])
+   AND EXISTS (SELECT 1 FROM pg_publication_rel r WHERE r.prqual IS NOT NULL)
+ GROUP BY c.oid)";
+
+// For each table, what has it, an ancestor or a partition in a publication: the row that does, and
+// the publication's last change. Before 15 we change it ourselves, for nothing but its walsender.
+// Publications with updates and deletes count alone, where there is one.
+constexpr const char* kReadPublishers = R"(
+WITH publisher AS (
+  SELECT p.oid, p.puballtables, p.pubupdate AND p.pubdelete AS full, CASE WHEN {0} THEN p.xmin::text::int8 ELSE 0 END << 32 AS changed
+    FROM pg_publication p WHERE p.pubname = ANY ($2::text[])
+), member AS (
+  SELECT r.prrelid AS relid, p.full, p.changed | r.oid::int8 AS id
+    FROM pg_publication_rel r JOIN publisher p ON p.oid = r.prpubid
+  UNION ALL SELECT c.oid, p.full, p.changed | p.oid::int8
+    FROM publisher p, pg_class c WHERE p.puballtables AND c.relkind IN ('r', 'p'){1}
+)
+SELECT tree.root, tree.whole, m.id, m.full
+  FROM (SELECT w.id, w.id, true FROM unnest($1::oid[]) AS w(id)
+        UNION SELECT w.id, a.relid, true
+          FROM unnest($1::oid[]) AS w(id), pg_partition_ancestors(w.id) AS a(relid)
+        UNION SELECT w.id, t.relid, false
+          FROM unnest($1::oid[]) AS w(id), pg_partition_tree(w.id) AS t WHERE t.relid <> w.id)
+       AS tree(root, relid, whole)
+  JOIN member m ON m.relid = tree.relid ORDER BY tree.root, m.id)";
+
+constexpr const char* kPublishedSchemas = R"(
+  UNION ALL SELECT c.oid, p.full, p.changed | s.oid::int8
+    FROM pg_publication_namespace s JOIN publisher p ON p.oid = s.pnpubid
+    JOIN pg_class c ON c.relnamespace = s.pnnspid AND c.relkind IN ('r', 'p'))";
+
+std::uint32_t number_of(const QueryResult& rows, int row, int column) {
+  return static_cast<std::uint32_t>(rows.integer(row, column));
+}
 
 Column column_of(const QueryResult& rows, int row) {
   Column column;
@@ -101,6 +196,9 @@ Column column_of(const QueryResult& rows, int row) {
   column.base_type =
       model::Oid{base > 0 && base < kFirstOtherOid ? static_cast<std::uint32_t>(base) : kTextOid};
   column.in_key = rows.boolean(row, 11);
+  column.number = static_cast<std::int16_t>(rows.integer(row, 13));
+  column.revision = number_of(rows, row, 14);
+  if (!rows.is_null(row, 15)) column.missing = rows.text(row, 15);
   return column;
 }
 
@@ -140,21 +238,73 @@ Result<std::vector<TablePattern>> parse_all(std::span<const std::string> texts) 
   return out;
 }
 
-}  // namespace
+Status read_filters(Connection& connection, const std::vector<std::string>& parameters,
+                    std::vector<Table>& tables) {
+  TRY_ASSIGN(const QueryResult filters, connection.query(kReadFilters, parameters));
+  for (int row = 0; row < filters.row_count(); ++row) {
+    if (filters.is_null(row, 1)) continue;
+    const auto id = model::Oid{number_of(filters, row, 0)};
+    for (Table& table : tables) {
+      if (table.id == id) table.row_filter = filters.text(row, 1);
+    }
+  }
+  return {};
+}
 
-Result<std::vector<Table>> read_tables(Connection& connection, std::span<const model::Oid> ids,
-                                       std::span<const std::string> publications) {
+std::string list_of(std::span<const model::Oid> ids) {
   std::string list = "{";
   for (const model::Oid id : ids)
     list += (list.size() > 1 ? "," : "") + std::to_string(model::value(id));
-  list += "}";
-  std::vector<std::string> parameters = {list};
+  return list + "}";
+}
+
+}  // namespace
+
+Result<Publishers> read_publishers(Connection& connection, std::span<const model::Oid> ids,
+                                   std::span<const std::string> publications) {
+  const bool later = connection.server_version() >= 150000;
+  TRY_ASSIGN(const QueryResult rows,
+             connection.query(fmt::format(fmt::runtime(kReadPublishers), later ? "true" : "false",
+                                          later ? kPublishedSchemas : ""),
+                              {list_of(ids), array_literal(publications)}));
+  struct Found {
+    std::set<std::uint64_t> whole;
+    std::set<std::uint64_t> parts;  // of partitions
+  };
+  std::map<std::uint32_t, Found> full, others;
+  for (int row = 0; row < rows.row_count(); ++row) {
+    Found& table = (rows.boolean(row, 3) ? full : others)[number_of(rows, row, 0)];
+    (rows.boolean(row, 1) ? table.whole : table.parts)
+        .insert(static_cast<std::uint64_t>(rows.integer(row, 2)));
+  }
+  full.merge(others);
+  Publishers out;
+  for (const auto& [id, table] : full) {
+    if (!table.whole.empty()) {
+      out[id].assign(table.whole.begin(), table.whole.end());
+      continue;
+    }
+    // Each has rows of its own, so that it takes all of them (FNV-1a, by words).
+    std::uint64_t all = 0xcbf29ce484222325;
+    for (const std::uint64_t each : table.parts) all = (all ^ each) * 0x100000001b3;
+    out[id] = {all};
+  }
+  return out;
+}
+
+Result<std::vector<Table>> read_tables(Connection& connection, std::span<const model::Oid> ids,
+                                       std::span<const std::string> publications) {
+  std::vector<std::string> parameters = {list_of(ids)};
   const bool column_lists = !publications.empty() && connection.server_version() >= 150000;
   if (column_lists) parameters.push_back(array_literal(publications));
-  TRY_ASSIGN(const QueryResult rows, connection.query(fmt::format(fmt::runtime(kReadTables),
-                                                                  column_lists ? kColumnLists : ""),
-                                                      parameters));
+  const bool sends_generated = column_lists && connection.server_version() >= 180000;
+  const std::string restriction =
+      std::string(sends_generated ? kGeneratedIfPublished : kNotGenerated) +
+      (column_lists ? kColumnLists : "");
+  TRY_ASSIGN(const QueryResult rows,
+             connection.query(fmt::format(fmt::runtime(kReadTables), restriction), parameters));
   std::vector<Table> tables;
+  std::vector<model::Oid> partitioned;
   std::vector<std::pair<std::int64_t, std::uint32_t>> keys;  // position in the key, column
   for (int row = 0; row < rows.row_count(); ++row) {
     const auto id = model::Oid{static_cast<std::uint32_t>(rows.integer(row, 0))};
@@ -164,6 +314,9 @@ Result<std::vector<Table>> read_tables(Connection& connection, std::span<const m
       table.schema = rows.text(row, 1);
       table.name = rows.text(row, 2);
       table.replica_identity = model::ReplicaIdentity{rows.text(row, 3)[0]};
+      table.storage = number_of(rows, row, 16);
+      table.numbers_max = static_cast<std::int16_t>(rows.integer(row, 17));
+      if (rows.text(row, 18) == "p") partitioned.push_back(id);
       tables.push_back(std::move(table));
       keys.clear();
     }
@@ -178,6 +331,22 @@ Result<std::vector<Table>> read_tables(Connection& connection, std::span<const m
     if (static_cast<std::int64_t>(keys.size()) != rows.integer(row, 12)) continue;
     for (const auto& [position, column] : keys) table.primary_key.push_back(column);
   }
+  if (column_lists) TRY(read_filters(connection, parameters, tables));
+  if (!publications.empty()) {
+    TRY_ASSIGN(auto publishers, read_publishers(connection, ids, publications));
+    for (Table& table : tables) table.published_by = std::move(publishers[model::value(table.id)]);
+  }
+  if (partitioned.empty()) return tables;
+  TRY_ASSIGN(const QueryResult members, connection.query(kReadPartitions, {list_of(partitioned)}));
+  for (int row = 0; row < members.row_count(); ++row) {
+    const auto root = model::Oid{number_of(members, row, 0)};
+    const auto table = std::find_if(tables.begin(), tables.end(),
+                                    [&](const Table& each) { return each.id == root; });
+    table->partitions.push_back({.id = model::Oid{number_of(members, row, 1)},
+                                 .storage = number_of(members, row, 2),
+                                 .made_here = members.boolean(row, 3),
+                                 .attached = number_of(members, row, 4)});
+  }
   return tables;
 }
 
@@ -185,10 +354,20 @@ Result<ExpandedTables> expand_tables(Connection& connection, std::span<const std
                                      std::span<const std::string> exclude) {
   TRY_ASSIGN(const auto wanted, parse_all(include));
   TRY_ASSIGN(const auto unwanted, parse_all(exclude));
-  TRY_ASSIGN(const QueryResult rows, connection.query(kListTables));
+  TRY_ASSIGN(
+      const QueryResult rows,
+      connection.query(fmt::format(fmt::runtime(kListTables),
+                                   connection.server_version() >= 180000 ? kNoneUnpublished : "")));
   ExpandedTables out;
   std::vector<bool> matched(wanted.size());
   std::vector<std::string> reasons(wanted.size());
+  const auto takes_root = [&](int partition) {
+    const auto matches_root = [&](const TablePattern& pattern) {
+      return pattern.matches(rows.text(partition, 12), rows.text(partition, 13));
+    };
+    return std::any_of(wanted.begin(), wanted.end(), matches_root) &&
+           std::none_of(unwanted.begin(), unwanted.end(), matches_root);
+  };
   for (int row = 0; row < rows.row_count(); ++row) {
     const auto hits = [&](const TablePattern& pattern) {
       return pattern.matches(rows.text(row, 1), rows.text(row, 2));
@@ -198,7 +377,10 @@ Result<ExpandedTables> expand_tables(Connection& connection, std::span<const std
     bool take = false;
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       if (!hits(wanted[i])) continue;
-      if (reason.empty() && !excluded) {
+      // A partition that is named is a table of its own, unless its root is taken.
+      const bool own = rows.boolean(row, 5) && rows.text(row, 3) != "f" &&
+                       rows.text(row, 6) == "p" && wanted[i].is_exact();
+      if ((reason.empty() || (own && !takes_root(row))) && !excluded) {
         matched[i] = take = true;
       } else {
         reasons[i] = excluded ? "is excluded" : reason;

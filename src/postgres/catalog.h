@@ -4,6 +4,7 @@
 // Threads: as the Connection.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,6 +23,11 @@ namespace pgweir::postgres {
 Result<std::vector<model::Table>> read_tables(Connection& connection,
                                               std::span<const model::Oid> ids,
                                               std::span<const std::string> publications = {});
+
+// By OID of the table: model::Table::published_by. Tables that are not published are left out.
+using Publishers = std::map<std::uint32_t, std::vector<std::uint64_t>>;
+Result<Publishers> read_publishers(Connection& connection, std::span<const model::Oid> ids,
+                                   std::span<const std::string> publications);
 
 // A table to capture: an ordinary one, or the root of a partitioned one.
 struct CapturedTable {
@@ -70,10 +76,5 @@ struct SchemaRecord {
 };
 std::string encode_schema(const SchemaRecord& record);
 Result<SchemaRecord> decode_schema(std::string_view bytes);
-
-// Says what about `now` (a new Relation message) is not handled yet against `known`: a column
-// added, dropped, renamed or retyped, named with its table; nothing when only names of no
-// consequence, keys or the replica identity differ.
-std::optional<std::string> unhandled_difference(const model::Table& known, const model::Table& now);
 
 }  // namespace pgweir::postgres

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "harness/cluster.h"
+#include "model/table_change.h"
 #include "postgres/pgoutput.h"
 #include "postgres/setup.h"
 
@@ -88,9 +89,11 @@ TEST(Catalog, ExpandsPatternsToTables) {
   EXPECT_EQ(expanded(*connection, {"public.*"}, {"public.b*", "*.p", "*.q", "*.late"}),
             "public.a; ");
   EXPECT_EQ(expanded(*connection,
-                     {"public.a", "public.zzz", "x*.*", "public.v", "public.p1", "public.u", "s.a"},
+                     {"public.a", "public.zzz", "x*.*", "public.v", "public.p*", "public.p1",
+                      "public.q1", "public.u", "s.a"},
                      {"s.*"}),
-            "public.a; public.zzz: ; x*.*: ; public.v: is a view; "
+            "public.a; public.p partitioned; public.q1 no-identity; "
+            "public.zzz: ; x*.*: ; public.v: is a view; "
             "public.p1: is a partition of public.p: name that instead; "
             "public.u: is unlogged: PostgreSQL does not replicate it; s.a: is excluded; ");
   EXPECT_EQ(expanded(*connection, {"nodot"}, {}).substr(0, 27), "'nodot' is no table pattern");
@@ -142,6 +145,7 @@ TEST(Catalog, ReadsAllFactsOfTables) {
   }
 }
 
+// PostgreSQL 15 and later.
 TEST(Catalog, ColumnListsOfPublicationsAreHeld) {
   auto& cluster = shared_cluster();
   const std::string database = cluster.create_database();
@@ -173,48 +177,161 @@ TEST(Catalog, DamagedRecordsAreRefused) {
   EXPECT_EQ(decode_schema(newer).error().code, Code::kUnsupported);
 }
 
-TEST(Catalog, DifferencesThatAreNotHandledAreNamed) {
-  model::Table known;
-  known.schema = "public";
-  known.name = "t";
-  for (const char* name : {"a", "b"}) {
-    model::Column column;
-    column.name = name;
-    column.type = model::Oid{23};
-    column.type_name = "integer";
-    known.columns.push_back(column);
+TEST(Catalog, PartitionsAreFactsOfTheirRoot) {
+  harness::Cluster& cluster = harness::shared_cluster();
+  const std::string database = cluster.create_database();
+  cluster.sql(
+      "CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p "
+      "FOR VALUES FROM (0) TO (100); CREATE TABLE p2 (id int PRIMARY KEY); ALTER TABLE p ATTACH "
+      "PARTITION p2 FOR VALUES FROM (100) TO (200); BEGIN; CREATE TABLE p3 (id int PRIMARY KEY);"
+      "INSERT INTO p3 VALUES (250); ALTER TABLE p ATTACH PARTITION p3 FOR VALUES FROM (200) TO "
+      "(300); COMMIT; BEGIN; CREATE TABLE p4 PARTITION OF p FOR VALUES FROM (300) TO (400);"
+      "INSERT INTO p VALUES (350); COMMIT",
+      database);
+  auto connection = Connection::open({.url = cluster.url(database)});
+  ASSERT_TRUE(connection.ok());
+  const auto id =
+      static_cast<std::uint32_t>(std::stoul(cluster.sql("SELECT 'p'::regclass::oid", database)));
+  const model::Oid ids[] = {model::Oid{id}};
+  const model::Table root = read_tables(*connection, ids).value().front();
+  ASSERT_EQ(root.partitions.size(), 4u);
+  EXPECT_EQ(std::to_string(model::value(root.partitions[0].id)),
+            cluster.sql("SELECT 'p1'::regclass::oid", database));
+  EXPECT_TRUE(root.partitions[0].made_here);
+  EXPECT_FALSE(root.partitions[1].made_here);
+  EXPECT_FALSE(root.partitions[2].made_here);  // filled and attached where it was made
+  EXPECT_TRUE(root.partitions[3].made_here);
+  EXPECT_NE(root.partitions[0].storage, 0u);
+  EXPECT_EQ(decode_schema(encode_schema({"", root}))->table, root);
+}
+
+TEST(Catalog, PartitionsThatWereAwayAreTold) {
+  harness::Cluster& cluster = harness::shared_cluster();
+  const std::string database = cluster.create_database();
+  cluster.sql(
+      "CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p "
+      "FOR VALUES FROM (0) TO (100) PARTITION BY RANGE (id); CREATE TABLE p11 PARTITION OF p1 FOR "
+      "VALUES FROM (0) TO (50); CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (100) TO (200)",
+      database);
+  auto connection = Connection::open({.url = cluster.url(database)});
+  ASSERT_TRUE(connection.ok());
+  const model::Oid ids[] = {model::Oid{
+      static_cast<std::uint32_t>(std::stoul(cluster.sql("SELECT 'p'::regclass::oid", database)))}};
+  const auto read = [&] { return read_tables(*connection, ids).value().front().partitions; };
+  const auto first = read();
+  ASSERT_EQ(first.size(), 3u);
+  // Nobody was away, whatever was done to the catalog.
+  for (const char* sql : {"VACUUM FREEZE pg_inherits", "VACUUM FULL pg_inherits", "ANALYZE p",
+                          "ALTER TABLE p11 SET (fillfactor = 50)", "REINDEX TABLE pg_inherits"}) {
+    cluster.sql(sql, database);
+    EXPECT_EQ(read(), first) << sql;
   }
-  known.primary_key = {0};
-  const auto difference = [&](auto change) {
-    model::Table now = known;
-    change(now);
-    return unhandled_difference(known, now).value_or("");
+  const char* const away[] = {
+      "BEGIN; ALTER TABLE p DETACH PARTITION p1; INSERT INTO p11 VALUES (1); ALTER TABLE p ATTACH "
+      "PARTITION p1 FOR VALUES FROM (0) TO (100); COMMIT",
+      "ALTER TABLE p1 DETACH PARTITION p11; ALTER TABLE p1 ATTACH PARTITION p11 FOR VALUES FROM "
+      "(0) TO (60)",
+      "ALTER TABLE p DETACH PARTITION p2 CONCURRENTLY",
   };
-  EXPECT_EQ(difference([](auto& now) {
-              now.replica_identity = model::ReplicaIdentity::kFull;
-              now.columns[1].in_key = true;
-              now.columns[1].not_null = true;
-            }),
-            "");
-  EXPECT_EQ(difference([](auto& now) { now.columns.pop_back(); }),
-            "column b of table public.t was dropped");
-  EXPECT_EQ(difference([](auto& now) { now.columns[1].name = "c"; }),
-            "column b of table public.t is now called c");
-  EXPECT_EQ(difference([](auto& now) {
-              now.columns.push_back(now.columns[1]);
-              now.columns.back().name = "c";
-            }),
-            "column c was added to table public.t");
-  EXPECT_EQ(difference([](auto& now) {
-              now.columns[1].type = model::Oid{20};
-              now.columns[1].type_name = "bigint";
-            }),
-            "column b of table public.t changed its type from integer to bigint");
-  EXPECT_EQ(difference([](auto& now) { now.primary_key = {1}; }),
-            "the primary key of table public.t changed from (a) to (b)");
-  EXPECT_EQ(difference([](auto& now) { now.name = "u"; }), "table public.t is now called public.u");
-  EXPECT_EQ(difference([](auto& now) { std::swap(now.columns[0], now.columns[1]); }),
-            "the columns of table public.t stand in another order");
+  auto before = first;
+  for (const char* sql : away) {
+    cluster.sql(sql, database);
+    if (sql == away[2])
+      cluster.sql("ALTER TABLE p ATTACH PARTITION p2 FOR VALUES FROM (100) TO (200)", database);
+    const auto now = read();
+    ASSERT_EQ(now.size(), 3u);
+    int others = 0;
+    for (std::size_t i = 0; i < 3; ++i) others += model::came_again(before[i], now[i]) ? 1 : 0;
+    EXPECT_EQ(others, 1) << sql;
+    before = now;
+  }
+}
+
+// As a program before this one has left them.
+TEST(Catalog, RecordsOfEarlierVersionsAreRead) {
+  model::Table table;
+  table.schema = "s";
+  table.name = "t";
+  table.partitions = {{model::Oid{7}, 8, true}};
+  std::string bytes = encode_table(table);
+  ASSERT_EQ(bytes[0], 4);
+  bytes[0] = 2;
+  bytes.resize(bytes.size() - 4 - 4);  // when it was attached; the row filter
+  EXPECT_EQ(decode_table(bytes).value(), table);
+  table.partitions.clear();
+  EXPECT_EQ(encode_table(table)[0], 2);
+  table.row_filter = "(a > 1)";
+  EXPECT_EQ(encode_table(table)[0], 3);
+  EXPECT_EQ(decode_table(encode_table(table)).value(), table);
+  table.published_by = {7, 1ull << 63};
+  EXPECT_EQ(encode_table(table)[0], 5);
+  EXPECT_EQ(decode_table(encode_table(table)).value(), table);
+}
+
+TEST(Catalog, TablesThatWereOutOfAPublicationAreTold) {
+  harness::Cluster& cluster = harness::shared_cluster();
+  const bool has_schemas = cluster.version() >= 15;
+  const std::string database = cluster.create_database();
+  cluster.sql(
+      "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE "
+      "(id); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (9); CREATE TABLE p2 PARTITION "
+      "OF p FOR VALUES FROM (10) TO (19); CREATE PUBLICATION pub FOR TABLE t, p; CREATE "
+      "PUBLICATION leaves FOR TABLE p1, p2; CREATE PUBLICATION everything FOR ALL TABLES" +
+          std::string(has_schemas ? "; CREATE PUBLICATION of_schema FOR TABLES IN SCHEMA public"
+                                  : ""),
+      database);
+  auto connection = Connection::open({.url = cluster.url(database)});
+  ASSERT_TRUE(connection.ok());
+  struct Case {
+    const char* table;
+    const char* publication;
+    const char* sql;
+    bool was_out;
+  };
+  std::vector<Case> cases = {
+      {"t", "pub", "VACUUM FREEZE pg_publication; VACUUM FULL pg_publication_rel", false},
+      {"t", "pub", "ALTER PUBLICATION pub DROP TABLE p; ALTER PUBLICATION pub ADD TABLE p", false},
+      {"p", "pub", "CREATE TABLE p3 PARTITION OF p FOR VALUES FROM (20) TO (29)", false},
+      {"t", "pub", "ALTER PUBLICATION pub DROP TABLE t; ALTER PUBLICATION pub ADD TABLE t", true},
+      {"p1", "pub", "ALTER PUBLICATION pub DROP TABLE p; ALTER PUBLICATION pub ADD TABLE p", true},
+      {"t", "pub", "DROP PUBLICATION pub; CREATE PUBLICATION pub FOR TABLE t, p", true},
+      {"p", "leaves",
+       "ALTER PUBLICATION leaves DROP TABLE p2; ALTER PUBLICATION leaves ADD TABLE p2", true},
+      // Beside one that has all of it, what has a partition says nothing.
+      {"p", "pub", "ALTER PUBLICATION pub ADD TABLE p1; ALTER PUBLICATION pub DROP TABLE p1",
+       false},
+      {"p", "everything", "CREATE TABLE p4 PARTITION OF p FOR VALUES FROM (30) TO (39)", false},
+      {"t", "everything",
+       "DROP PUBLICATION everything; CREATE PUBLICATION everything FOR ALL TABLES", true},
+  };
+  if (has_schemas) {
+    cases.push_back({"t", "pub",
+                     "ALTER PUBLICATION pub SET (publish = 'insert'); ALTER PUBLICATION pub SET "
+                     "(publish = 'insert, update, delete, truncate')",
+                     true});
+    cases.push_back({"p", "of_schema", "CREATE TABLE u (id int)", false});
+    cases.push_back({"t", "of_schema",
+                     "ALTER PUBLICATION of_schema DROP TABLES IN SCHEMA public; ALTER PUBLICATION "
+                     "of_schema ADD TABLES IN SCHEMA public",
+                     true});
+  }
+  for (const Case& each : cases) {
+    SCOPED_TRACE(std::string(each.publication) + ": " + each.sql);
+    const model::Oid ids[] = {model::Oid{static_cast<std::uint32_t>(
+        std::stoul(cluster.sql(fmt::format("SELECT '{}'::regclass::oid", each.table), database)))}};
+    const std::string publications[] = {each.publication};
+    const auto read = [&] { return read_tables(*connection, ids, publications).value().front(); };
+    const model::Table before = read();
+    EXPECT_FALSE(before.published_by.empty());
+    // One after the other: VACUUM runs in no transaction.
+    std::string_view rest = each.sql;
+    while (!rest.empty()) {
+      const std::size_t end = std::min(rest.find("; "), rest.size());
+      cluster.sql(std::string(rest.substr(0, end)), database);
+      rest.remove_prefix(std::min(end + 2, rest.size()));
+    }
+    EXPECT_EQ(model::was_away(before, read()), each.was_out);
+  }
 }
 
 }  // namespace

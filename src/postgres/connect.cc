@@ -115,6 +115,8 @@ class Hosts {
     }
   }
 
+  std::size_t count() const { return count_; }
+
   // Drops the hosts up to the one that `connection` tries now; false when none is left.
   bool drop_through(const pg_conn* connection) {
     if (count_ <= 1) return false;
@@ -201,6 +203,10 @@ Result<pg_conn*> connect(const ConnectionOptions& options) {
     if (seconds > 0) timeout = std::chrono::seconds(seconds);
   }
   Hosts hosts(url);
+  // Of several hosts the primary is meant, unless the URL says otherwise: the others are its
+  // standbys, of which one takes over.
+  if (hosts.count() > 1 && url.count("target_session_attrs") == 0)
+    parameters["target_session_attrs"] = "read-write";
   for (;;) {
     hosts.put_into(parameters);
     Owned connection = start(options.url, parameters);

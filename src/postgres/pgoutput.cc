@@ -6,6 +6,8 @@
 #include <cstring>
 #include <utility>
 
+#include "model/copy_text.h"
+
 namespace pgweir::postgres {
 namespace {
 using model::BeforeImage;
@@ -36,25 +38,6 @@ std::uint32_t read_length(const char* at) {
   std::uint32_t raw = 0;
   std::memcpy(&raw, at, sizeof(raw));
   return __builtin_bswap32(raw);
-}
-
-char unescaped(char c) {
-  switch (c) {
-    case 'b':
-      return '\b';
-    case 'f':
-      return '\f';
-    case 'n':
-      return '\n';
-    case 'r':
-      return '\r';
-    case 't':
-      return '\t';
-    case 'v':
-      return '\v';
-    default:
-      return c;
-  }
 }
 
 }  // namespace
@@ -102,7 +85,16 @@ Table with_facts(Table relation, const Table& facts) {
     column.type_name = known.type_name;
     column.base_type = known.base_type;
     column.not_null = known.not_null;
+    column.number = known.number;
+    column.revision = known.revision;
+    column.missing = known.missing;
   }
+  relation.storage = facts.storage;
+  relation.numbers_max = facts.numbers_max;
+  relation.partitions = facts.partitions;
+  relation.row_filter = facts.row_filter;
+  relation.published_by = facts.published_by;
+  relation.presence = facts.presence;
   relation.primary_key.clear();
   for (const std::uint32_t key : facts.primary_key) {
     const std::size_t at = find(relation, facts.columns[key].name, key);
@@ -178,33 +170,59 @@ Status PgoutputDecoder::feed(std::string_view message) {
     case 'T':
       return truncate(message);
     case 'O':
-      in.read<std::uint64_t>();
-      in.c_string();
-      return check_end(message, in);
+      return origin(message);
     case 'Y':
       in.read<std::uint32_t>();
       in.c_string();
       in.c_string();
       return check_end(message, in);
     case 'M':
-      in.read<std::uint8_t>();
-      in.read<std::uint64_t>();
-      in.c_string();
-      in.bytes(in.read<std::uint32_t>());
-      return check_end(message, in);
-    case 'S':
-    case 'E':
-    case 'c':
-    case 'A':
-      return error(Code::kUnsupported,
-                   fmt::format("message '{}' belongs to a streamed transaction, which is not built "
-                               "yet",
-                               message[0]),
-                   {}, "Read the slot with protocol version 1");
+      return logical_message(message, MessagePlace::kPlain);
     default:
       return error(Code::kUnsupported,
-                   fmt::format("pgoutput message '{}' is not known", message[0]), {},
-                   "Read the slot with protocol version 1");
+                   fmt::format("pgoutput message '{}' is not known here", message[0]), {},
+                   "Read the slot with protocol version 1 or 2, and without two_phase");
+  }
+}
+
+void PgoutputDecoder::begin_streamed(const OpenTransaction& transaction, XidSet rolled_back) {
+  resume(transaction);
+  rolled_back_ = std::move(rolled_back);
+}
+
+Status PgoutputDecoder::feed_streamed(std::string_view message) {
+  if (message.empty()) return damaged(message, 0, "it is empty");
+  if (!has_streamed_xid(message)) return feed(message);
+  if (message.size() < kStreamedHeaderBytes)
+    return damaged(message, message.size(), "it ends before its xid");
+  const model::Xid xid = streamed_xid(message);
+  if (message[0] == 'c') {
+    TRY_ASSIGN(const StreamCommit commit, parse_stream_commit(message));
+    if (!open_ || commit.commit_lsn != current_.commit_lsn || commit.xid != current_.xid)
+      return damaged(message, 1, "it ends another transaction than the one that is open");
+    end_transaction(commit.end_lsn);
+    rolled_back_ = {};
+    return {};
+  }
+  if (rolled_back_.contains(xid)) return {};
+  // Without the xid it is an ordinary message. The rows' kind is looked at only here: what stands
+  // in its place from there on is the xid's last byte.
+  const std::string_view plain = message.substr(kStreamedHeaderBytes - 1);
+  switch (message[0]) {
+    case 'I':
+      return row_change(Op::kInsert, plain);
+    case 'U':
+      return row_change(Op::kUpdate, plain);
+    case 'D':
+      return row_change(Op::kDelete, plain);
+    case 'T':
+      return truncate(plain);
+    case 'M':
+      return logical_message(message, MessagePlace::kInBlock);
+    default: {
+      TRY_ASSIGN(const std::string copy, without_xid(message));
+      return feed(copy);
+    }
   }
 }
 
@@ -368,9 +386,10 @@ Status PgoutputDecoder::row_change(Op op, std::string_view message) {
   Entry* const entry = find_entry(id);
   if (entry == nullptr)
     return damaged(message, 1, fmt::format("no Relation message for table {} came before", id));
-  if (!count_record()) return {};
-
   const Table& table = *entry->table;
+  // One that nobody asked for, of a publication that has it, is a record all the same.
+  if (!count_record() || table.presence != model::Presence::kCaptured) return {};
+
   Change change;
   change.op = op;
   change.bytes = static_cast<std::uint32_t>(message.size());
@@ -415,12 +434,23 @@ Status PgoutputDecoder::truncate(std::string_view message) {
       return damaged(message, in.offset() - 3,
                      fmt::format("no Relation message for table {} came before", id));
     }
-    if (!count_record()) continue;
+    if (!count_record() || entry->table->presence != model::Presence::kCaptured) continue;
     Change change;
     change.op = Op::kTruncate;
     change.bytes = i == 0 ? static_cast<std::uint32_t>(message.size()) : 0;
     push(change, *entry);
   }
+  return {};
+}
+
+Status PgoutputDecoder::origin(std::string_view message) {
+  NetworkReader in(message.substr(1));
+  in.read<std::uint64_t>();  // where its commit stands at the origin
+  const std::string_view name = in.c_string();
+  TRY(check_end(message, in));
+  const bool known = current_.origin && *current_.origin == name;
+  if (open_ && !known) current_.origin = std::make_shared<const std::string>(name);
+  if (in_batch_) batch_.transactions.back().origin = current_.origin;
   return {};
 }
 
@@ -441,6 +471,20 @@ Status PgoutputDecoder::end_snapshot() {
   return {};
 }
 
+Status PgoutputDecoder::begin_read(model::Lsn at, model::Timestamp time,
+                                   std::uint64_t next_sequence) {
+  TRY(begin_snapshot(at, time, next_sequence));
+  begins_here_ = true;
+  return {};
+}
+
+Status PgoutputDecoder::end_read(model::Lsn end_lsn) {
+  if (!open_ || current_.kind != model::Transaction::Kind::kSnapshot)
+    return error(Code::kCorruption, "rows end that have not begun");
+  end_transaction(end_lsn);
+  return {};
+}
+
 Status PgoutputDecoder::feed_copy_rows(model::Oid id, std::string_view lines) {
   Entry* const entry = find_entry(model::value(id));
   if (!open_ || current_.kind != model::Transaction::Kind::kSnapshot || entry == nullptr) {
@@ -449,13 +493,11 @@ Status PgoutputDecoder::feed_copy_rows(model::Oid id, std::string_view lines) {
                              open_ ? "it is not known" : "no snapshot has begun"));
   }
   while (!lines.empty()) {
-    const std::size_t size = std::min(lines.find('\n'), lines.size());
-    const std::string_view line = lines.substr(0, size);
-    lines.remove_prefix(std::min(size + 1, lines.size()));
+    const std::string_view line = model::next_line(lines);
     if (!count_record()) continue;
     Change change;
     change.op = Op::kRead;
-    change.bytes = static_cast<std::uint32_t>(size);
+    change.bytes = static_cast<std::uint32_t>(line.size());
     TRY(copy_row(*entry->table, line, change));
     push(change, *entry);
   }
@@ -463,47 +505,26 @@ Status PgoutputDecoder::feed_copy_rows(model::Oid id, std::string_view lines) {
 }
 
 Status PgoutputDecoder::copy_row(const Table& table, std::string_view line, Change& change) {
+  struct Room {
+    PgoutputDecoder& decoder;
+    char* space(std::size_t size) { return decoder.arena_space(size); }
+    void keep(std::size_t size) {
+      decoder.arena_ += size;
+      decoder.arena_left_ -= size;
+    }
+  };
   const std::size_t count = table.columns.size();
   change.after = static_cast<std::uint32_t>(batch_.cells.size());
   batch_.cells.resize(batch_.cells.size() + count);
-  Cell* cell = batch_.cells.data() + change.after;
-  const char* at = line.data();
-  const char* const end = at + line.size();
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto left = static_cast<std::size_t>(end - at);
-    const void* tab = left == 0 ? nullptr : std::memchr(at, '\t', left);
-    const bool is_last = i + 1 == count;
-    if ((tab == nullptr) != is_last) {
-      return error(Code::kCorruption, "a snapshot row does not fit its table",
-                   fmt::format("table {} has {} columns, the row {}", table.qualified_name(), count,
-                               is_last ? "more" : "fewer"));
-    }
-    const char* const stop = is_last ? end : static_cast<const char*>(tab);
-    *cell++ = copy_cell({at, static_cast<std::size_t>(stop - at)});
-    at = is_last ? end : stop + 1;
-  }
-  if (at != end) {
-    return error(Code::kCorruption, "a snapshot row does not fit its table",
-                 fmt::format("table {} has no columns", table.qualified_name()));
-  }
-  return {};
+  Room room{*this};
+  if (model::split_copy_row(line, count, batch_.cells.data() + change.after, room)) return {};
+  return model::not_a_row_of(table, line);
 }
 
-Cell PgoutputDecoder::copy_cell(std::string_view field) {
-  const bool escapes = !field.empty() && std::memchr(field.data(), '\\', field.size()) != nullptr;
-  if (!escapes) [[likely]]
-    return {field.data(), static_cast<std::uint32_t>(field.size()), CellKind::kText};
-  if (field == "\\N") return {};
-  char* const out = arena_space(field.size());
-  std::uint32_t size = 0;
-  for (std::size_t i = 0; i < field.size(); ++i) {
-    const bool escape = field[i] == '\\' && i + 1 < field.size();
-    if (escape) ++i;
-    out[size++] = escape ? unescaped(field[i]) : field[i];
-  }
-  arena_ += size;
-  arena_left_ -= size;
-  return {out, size, CellKind::kText};
+void PgoutputDecoder::skip_to(const model::Position& position) {
+  PGWEIR_ASSERT(!open_ && batch_empty(), "only between transactions can records be passed over");
+  if (position <= position_) return;
+  position_ = batch_.from = position;
 }
 
 char* PgoutputDecoder::arena_space(std::size_t size) {

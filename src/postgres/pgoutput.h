@@ -1,4 +1,4 @@
-// Decodes pgoutput messages (protocol 1) and snapshot rows into batches of changes.
+// Decodes pgoutput messages (protocols 1 and 2) and snapshot rows into batches of changes.
 //
 // Place:   between raw messages (from the log or the socket) and the followers' batches.
 // Life:    feed() messages, take() a batch whenever it is large enough, also inside a transaction.
@@ -8,7 +8,7 @@
 //          is taken from the before image where that has it, else it is kUnchanged.
 // Threads: one thread at a time; the batches and tables given out are immutable.
 // Errors:  kCorruption with message kind and byte offset for bytes that are not a whole message or
-//          do not fit here; kUnsupported for streaming, two-phase and binary values. After an error
+//          do not fit here; kUnsupported for two-phase messages and binary values. After an error
 //          the decoder is of no use.
 #pragma once
 
@@ -22,8 +22,11 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "model/batch.h"
+#include "model/message.h"
 #include "model/position.h"
 #include "model/table.h"
+#include "postgres/logical_message.h"
+#include "postgres/streamed.h"
 
 namespace pgweir::postgres {
 
@@ -41,8 +44,7 @@ constexpr model::Timestamp from_wire_time(std::int64_t since_2000_us) {
 Result<model::Table> parse_relation(std::string_view message);
 
 // The same table with the catalog's facts: `relation` decides columns, types and keys; every column
-// that `facts` knows by the same name, type and modifier gets its type name, base type and NOT
-// NULL.
+// that `facts` knows by the same name, type and modifier gets its facts, and so does the table.
 model::Table with_facts(model::Table relation, const model::Table& facts);
 
 // Where to begin in the middle of a transaction whose Begin message will not be seen.
@@ -63,6 +65,9 @@ class PgoutputDecoder {
   // A new slot, timeline or system: what follows belongs to `epoch`. Requires no open transaction.
   void start_epoch(std::uint32_t epoch);
 
+  // Forgets the transaction that is open, if there is one.
+  void abandon() { open_ = in_batch_ = false; }
+
   // Makes a table known, or a new version of it; the next change of it uses this version. Feeding
   // its Relation message afterwards keeps the facts where they still fit.
   void add_table(std::shared_ptr<const model::Table> table);
@@ -74,14 +79,28 @@ class PgoutputDecoder {
   // One message, whose bytes live in the arena given last.
   Status feed(std::string_view message);
 
+  // A transaction that PostgreSQL sent before it committed, once it has: its messages follow
+  // through feed_streamed(), and its Stream Commit. What belongs to `rolled_back` is passed over
+  // and counts as no record, as if it had never been. Requires that none is open.
+  void begin_streamed(const OpenTransaction& transaction, XidSet rolled_back);
+  Status feed_streamed(std::string_view message);
+  // Of the open transaction.
+  bool is_rolled_back(model::Xid xid) const { return rolled_back_.contains(xid); }
+
   // Snapshot rows: one transaction of kind kSnapshot at `at` (CreatedSlot::snapshot_lsn()), one
   // sequence a row. begin_snapshot() with rows already taken goes on at `next_sequence`.
   Status begin_snapshot(model::Lsn at, model::Timestamp time, std::uint64_t next_sequence = 1);
   // COPY text lines of one table, each ended by a newline (the last one's may be missing). The
   // table's columns are those that add_table() gave.
   Status feed_copy_rows(model::Oid table, std::string_view lines);
+  // Records of a snapshot up to here are taken in elsewhere. Requires that the batch is empty and
+  // no transaction is open.
+  void skip_to(const model::Position& position);
   // The snapshot's last record; its end_lsn is `at`.
   Status end_snapshot();
+  // Rows read beside the stream, of one frame: a whole transaction of kind kSnapshot at `at`.
+  Status begin_read(model::Lsn at, model::Timestamp time, std::uint64_t next_sequence);
+  Status end_read(model::Lsn end_lsn);
 
   bool in_transaction() const { return open_; }
   std::size_t change_count() const { return batch_.changes.size(); }
@@ -106,13 +125,15 @@ class PgoutputDecoder {
   Status relation(std::string_view message);
   Status row_change(model::Op op, std::string_view message);
   Status truncate(std::string_view message);
+  Status origin(std::string_view message);
+  // (logical_message.cc)
+  Status logical_message(std::string_view message, MessagePlace place);
   Status tuple(std::string_view message, std::size_t& offset, const model::Table& table,
                std::uint32_t& first_cell);
   Status before_image(std::string_view message, std::size_t& offset, const model::Table& table,
                       model::Change& change);
   void complete(const model::Table& table, const model::Change& change);
   Status copy_row(const model::Table& table, std::string_view line, model::Change& change);
-  model::Cell copy_cell(std::string_view field);
   char* arena_space(std::size_t size);
   Entry* find_entry(std::uint32_t id);
   // Counts the next record; false when it is to be skipped.
@@ -134,6 +155,7 @@ class PgoutputDecoder {
   bool begins_here_ = false;  // the next batch entry for it is its first
   model::Transaction current_;
   std::uint64_t sequence_ = 0;
+  XidSet rolled_back_;           // of the open transaction, if it is streamed
   bool unchanged_seen_ = false;  // in the message being decoded
 
   std::shared_ptr<const void> source_;  // what the messages fed now live in ...

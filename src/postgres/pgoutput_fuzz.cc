@@ -46,6 +46,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string_view message(arena->data(), arena->size());
     at += part;
     (void)postgres::decode_schema(message);
+    (void)postgres::parse_stream_start(message);
+    (void)postgres::parse_stream_commit(message);
+    (void)postgres::parse_stream_abort(message);
     tracked = tracked && tracker.advance(message).ok();
     decoder.keep_alive(arena);
     if (!message.empty() && message[0] == '#') {
@@ -54,6 +57,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       if (!decoder.feed_copy_rows(model::Oid{1}, message.substr(1)).ok()) break;
     } else if (!message.empty() && message[0] == '%') {
       if (!decoder.end_snapshot().ok()) break;
+    } else if (!message.empty() && message[0] == '&') {
+      auto rolled_back = postgres::XidSet::decode(message.substr(1));
+      if (!rolled_back.ok() || decoder.in_transaction()) break;
+      decoder.begin_streamed({model::Xid{1}, model::Lsn{2}, {}}, std::move(rolled_back).value());
+    } else if (!message.empty() && message[0] == '^') {
+      if (!decoder.feed_streamed(message.substr(1)).ok()) break;
     } else if (!decoder.feed(message).ok()) {
       break;
     }

@@ -222,7 +222,7 @@ TEST(PgoutputDecoder, WhatDoesNotFitIsSaid) {
       {{commit(2)}, Code::kCorruption, "another transaction"},
       {{begin(1, 1), t, binary}, Code::kUnsupported, "binary value"},
       {{begin(1, 1), t, truncate({1, 3})}, Code::kCorruption, "table 3"},
-      {{std::string("S\0\0\0\1\1", 6)}, Code::kUnsupported, "streamed transaction"},
+      {{std::string("S\0\0\0\1\1", 6)}, Code::kUnsupported, "not known here"},
       {{"z"}, Code::kUnsupported, "not known"},
       {{""}, Code::kCorruption, "empty"},
   };

@@ -20,6 +20,8 @@ class Checks {
 
   Status server();
   Status slot();
+  Status heartbeat();
+  Status slot_settings();
   Status tables();
   Status publications();
   std::vector<Finding> take() { return std::move(findings_); }
@@ -35,6 +37,7 @@ class Checks {
   void limits(const QueryResult& row);
   Status table_rights();
   Status publication(const std::string& name, bool append_only);
+  Status by_partitions(const std::string& name);
   std::string ids_of(bool append_only) const;
   Status members(const std::string& name, bool append_only);
   Status may_create(const std::string& name, bool append_only);
@@ -84,6 +87,50 @@ Status Checks::server() {
   }
   TRY(slot());
   limits(row);
+  TRY(heartbeat());
+  return slot_settings();
+}
+
+Status Checks::heartbeat() {
+  if (options_.heartbeat <= Milliseconds(0)) return {};
+  TRY_ASSIGN(const QueryResult rows,
+             connection_.query("SELECT p.oid::regprocedure FROM pg_proc p"
+                               " WHERE p.proname = 'pg_logical_emit_message'"
+                               " AND p.pronamespace = 'pg_catalog'::regnamespace"
+                               " AND p.proargtypes[2] = 'text'::regtype"
+                               " AND NOT has_function_privilege(p.oid, 'EXECUTE')"));
+  if (rows.row_count() == 0) return {};
+  add(Severity::kWarning, "heartbeat_privilege",
+      fmt::format("role {} may not write heartbeats", user_),
+      "where nothing else is written the slot holds back WAL until the server's next keepalive",
+      fmt::format("GRANT EXECUTE ON FUNCTION {} TO {}; or set source.heartbeat to 0s",
+                  rows.text(0, 0), quote_identifier(user_)));
+  return {};
+}
+
+// What the server may do to the slot later.
+Status Checks::slot_settings() {
+  if (connection_.server_version() < 170000) return {};
+  TRY_ASSIGN(const auto found, slot_info(connection_, options_.slot));
+  TRY_ASSIGN(const QueryResult settings,
+             connection_.query(
+                 "SELECT current_setting('synchronized_standby_slots'), (SELECT setting::bigint"
+                 " FROM pg_settings WHERE name = 'idle_replication_slot_timeout')"));
+  if (settings.integer(0, 1) > 0) {
+    add(Severity::kNote, "slot_idle_timeout", "the server invalidates slots that nobody reads",
+        fmt::format("after idle_replication_slot_timeout = {}: a pgweir that is stopped for longer "
+                    "loses its slot",
+                    format_duration(std::chrono::seconds(settings.integer(0, 1)))),
+        "Raise idle_replication_slot_timeout above the longest time that pgweir may be stopped");
+  }
+  if (found && !found->failover && !settings.text(0, 0).empty()) {
+    add(Severity::kWarning, "slot_not_failover",
+        fmt::format("slot '{}' is not copied to standbys", found->name),
+        "it was made without failover, and would be gone after a failover",
+        fmt::format("On a replication connection, while nobody reads it: ALTER_REPLICATION_SLOT {} "
+                    "(FAILOVER true)",
+                    quote_identifier(found->name)));
+  }
   return {};
 }
 
@@ -126,12 +173,8 @@ Status Checks::slot() {
     return {};
   }
   if (found->lost()) {
-    fail("slot_lost", fmt::format("slot '{}' is lost", found->name),
-         fmt::format(
-             "the server removed WAL that it needed ({})",
-             found->invalidation_reason.empty() ? "wal_status lost" : found->invalidation_reason),
-         "Raise max_slot_wal_keep_size, run `pgweir drop`, and start anew with an empty data "
-         "folder");
+    Error lost = slot_lost(*found);
+    fail("slot_lost", std::move(lost.message), std::move(lost.detail), std::move(lost.hint));
   }
   if (found->temporary) {
     fail("slot_temporary", fmt::format("slot '{}' is temporary", found->name), "",
@@ -242,19 +285,13 @@ Status Checks::publication(const std::string& name, bool append_only) {
   const std::string quoted = quote_identifier(name);
   if (!missing.empty()) {
     fail("publication_operations", fmt::format("publication '{}' leaves out operations", name),
-         missing,
+         missing +
+             ": rows that nobody tells of would stay in the mirrors as they were, and come a "
+             "second time when their keys do",
          fmt::format("ALTER PUBLICATION {} SET (publish = '{}')", quoted,
                      append_only ? "insert, truncate" : "insert, update, delete, truncate"));
   }
-  const bool partitioned =
-      std::any_of(tables_.begin(), tables_.end(), [&](const CapturedTable& table) {
-        return table.partitioned && table.usable_identity != append_only;
-      });
-  if (!rows.boolean(0, 5) && partitioned) {
-    fail("publication_partition_root",
-         fmt::format("publication '{}' sends partitions under their own names", name), "",
-         fmt::format("ALTER PUBLICATION {} SET (publish_via_partition_root = true)", quoted));
-  }
+  if (!rows.boolean(0, 5) && !append_only) TRY(by_partitions(name));
   if (rows.boolean(0, 0)) {
     add(Severity::kWarning, "publication_all_tables",
         fmt::format("publication '{}' is FOR ALL TABLES", name),
@@ -263,6 +300,34 @@ Status Checks::publication(const std::string& name, bool append_only) {
     return {};
   }
   return members(name, append_only);
+}
+
+// Partitions that are sent under their own names come as their root's once that is in a second
+// publication, whose filters and columns are the ones that count then: it has none.
+Status Checks::by_partitions(const std::string& name) {
+  if (connection_.server_version() < 150000) return {};
+  std::string ids;
+  for (const CapturedTable& table : tables_) {
+    if (table.partitioned) ids += (ids.empty() ? "" : ",") + std::to_string(model::value(table.id));
+  }
+  TRY_ASSIGN(const QueryResult rows,
+             connection_.query(
+                 "SELECT DISTINCT w.id::regclass::text FROM unnest($2::oid[]) AS w(id),"
+                 " pg_partition_tree(w.id) t JOIN pg_publication_rel r ON r.prrelid = t.relid"
+                 " JOIN pg_publication p ON p.oid = r.prpubid AND p.pubname = $1"
+                 " WHERE r.prqual IS NOT NULL OR r.prattrs IS NOT NULL ORDER BY 1",
+                 {name, "{" + ids + "}"}));
+  for (int row = 0; row < rows.row_count(); ++row) {
+    fail("publication_partition_root",
+         fmt::format("publication '{}' filters rows or columns of partitions of {}, and sends them "
+                     "under their own names",
+                     name, rows.text(row, 0)),
+         "",
+         fmt::format("ALTER PUBLICATION {} SET (publish_via_partition_root = true), or name the "
+                     "partitions in source.tables instead of their root",
+                     quote_identifier(name)));
+  }
+  return {};
 }
 
 // The tables that belong into the publication, or into the one for tables without an identity.
@@ -277,31 +342,25 @@ std::string Checks::ids_of(bool append_only) const {
 
 // The tables that the publication lacks and that we may not add.
 Status Checks::members(const std::string& name, bool append_only) {
-  const bool filters = connection_.server_version() >= 150000;
+  const bool schemas = connection_.server_version() >= 150000;
   TRY_ASSIGN(
       const QueryResult rows,
       connection_.query(
-          fmt::format("SELECT n.nspname, c.relname, r.oid IS NOT NULL {}, {},"
+          fmt::format("SELECT n.nspname, c.relname, r.oid IS NOT NULL {},"
                       " pg_has_role(c.relowner, 'USAGE') AND pg_has_role(p.pubowner, 'USAGE')"
                       " FROM unnest($2::oid[]) AS w(id) JOIN pg_class c ON c.oid = w.id"
                       " JOIN pg_namespace n ON n.oid = c.relnamespace"
                       " JOIN pg_publication p ON p.pubname = $1"
                       " LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid"
                       " AND r.prrelid = c.oid ORDER BY 1, 2",
-                      filters ? "OR EXISTS (SELECT 1 FROM pg_publication_namespace s WHERE"
+                      schemas ? "OR EXISTS (SELECT 1 FROM pg_publication_namespace s WHERE"
                                 " s.pnpubid = p.oid AND s.pnnspid = n.oid)"
-                              : "",
-                      filters ? "r.prqual IS NOT NULL" : "false"),
+                              : ""),
           {name, ids_of(append_only)}));
   std::string missing, fix;
   for (int row = 0; row < rows.row_count(); ++row) {
     const std::string table = fmt::format("{}.{}", rows.text(row, 0), rows.text(row, 1));
-    if (rows.boolean(row, 3)) {
-      add(Severity::kWarning, "publication_row_filter",
-          fmt::format("publication '{}' filters the rows of table {}", name, table),
-          "the snapshot reads all of them", "");
-    }
-    if (rows.boolean(row, 2) || rows.boolean(row, 4)) continue;
+    if (rows.boolean(row, 2) || rows.boolean(row, 3)) continue;
     missing += (missing.empty() ? "" : ", ") + table;
     fix += (fix.empty() ? "ONLY " : ", ONLY ") + quote_name(rows.text(row, 0), rows.text(row, 1));
   }

@@ -28,13 +28,15 @@ struct SourceOptions {
   std::string publication = "pgweir";
   std::vector<std::string> tables = {"public.*"};
   std::vector<std::string> exclude;
+  Milliseconds heartbeat{10'000};  // how often an idle slot is moved by a logical message; 0: never
 };
 
 // Codes: server_version, wal_level, standby, replication_privilege, no_free_slot, no_free_sender,
 // slot_in_use, slot_plugin, slot_database, slot_lost, slot_temporary, table_missing, no_tables,
 // select_privilege, schema_privilege, row_security, no_identity, publication_privilege,
 // table_ownership, publication_missing_table, publication_operations, publication_partition_root,
-// publication_all_tables, publication_row_filter.
+// publication_all_tables, heartbeat_privilege, slot_idle_timeout,
+// slot_not_failover.
 // Publications and slots that are missing are no finding when they can be created.
 // An error only when the checks themselves cannot be made.
 Result<std::vector<Finding>> preflight(Connection& connection, const SourceOptions& options);

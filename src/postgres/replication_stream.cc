@@ -10,6 +10,9 @@
 #include <chrono>
 
 #include "base/bytes.h"
+#include "postgres/ddl_trigger.h"
+#include "postgres/heartbeat.h"
+#include "postgres/logical_message.h"
 #include "postgres/pgoutput.h"
 
 namespace pgweir::postgres {
@@ -43,8 +46,10 @@ std::string start_command(const StreamOptions& options) {
   for (const std::string& publication : options.publications)
     names += (names.empty() ? "" : ",") + quote_identifier(publication);
   return fmt::format(
-      "START_REPLICATION SLOT {} LOGICAL {} (proto_version '1', publication_names {})",
-      quote_identifier(options.slot), model::to_string(options.start_lsn), quote_literal(names));
+      "START_REPLICATION SLOT {} LOGICAL {} ({}, messages 'true', publication_names {})",
+      quote_identifier(options.slot), model::to_string(options.start_lsn),
+      options.streaming ? "proto_version '2', streaming 'on'" : "proto_version '1'",
+      quote_literal(names));
 }
 
 }  // namespace
@@ -53,6 +58,7 @@ void Gulp::clear() {
   arena.clear();
   messages.clear();
   keepalive_lsn = {};
+  ddl = false;
   server_time = {};
   reply_requested = false;
   woken = false;
@@ -88,6 +94,7 @@ Result<ReplicationStream> ReplicationStream::start(Connection connection,
 Status ReplicationStream::read(Gulp& gulp, Microseconds timeout, const io::Waker* waker) {
   gulp.clear();
   if (!connection_.is_open()) return connection_.failure(nullptr, "reading the stream");
+  if (ended_ != 0) return end_of_stream(ended_);
   // What libpq holds from before comes first; only then the socket is asked.
   TRY(drain(gulp));
   const auto deadline = SteadyClock::now() + timeout;
@@ -152,6 +159,7 @@ Status ReplicationStream::drain(Gulp& gulp) {
     if (size == 0) return {};
     if (size < 0) {
       // What came before the end is handed out; the next call reports the end.
+      ended_ = size;
       return gulp.messages.empty() ? end_of_stream(size) : Status();
     }
     const std::unique_ptr<char, FreeMemory> owned(raw);
@@ -171,6 +179,7 @@ Status ReplicationStream::take(Gulp& gulp) {
     if (!*more) return {};
     ++counters_.reads;
     TRY(drain(gulp));
+    if (ended_ != 0) return {};
   }
   return {};
 }
@@ -190,16 +199,19 @@ Result<bool> ReplicationStream::fill_buffer() {
   return true;
 }
 
+// libpq gives -1 both when the server ends the stream in order, as it does when it stops, and for
+// an error of the server's.
 Status ReplicationStream::end_of_stream(int why) {
-  if (why == -1) {
-    // The server closed the stream in order, as it does when it stops.
-    const std::string where = connection_.where();
-    connection_.close();
-    return error(Code::kUnavailable, fmt::format("PostgreSQL at {} ended the stream of slot '{}'",
-                                                 where, options_.slot));
-  }
   pg_result* result = PQgetResult(connection_.raw());
-  Error failure = connection_.failure(result, fmt::format("reading slot '{}'", options_.slot));
+  Error failure;
+  if (why == -1 && PQresultStatus(result) != PGRES_FATAL_ERROR) {
+    failure =
+        error(Code::kUnavailable, fmt::format("PostgreSQL at {} ended the stream of slot '{}'",
+                                              connection_.where(), options_.slot));
+  } else {
+    failure = connection_.failure(result, fmt::format("reading slot '{}'", options_.slot));
+    failure.code = Code::kUnavailable;
+  }
   PQclear(result);
   connection_.close();
   return failure;
@@ -212,7 +224,17 @@ Status ReplicationStream::take_message(std::string_view data, Gulp& gulp) {
     const auto start = model::Lsn{in.read<std::uint64_t>()};
     in.read<std::uint64_t>();
     gulp.server_time = from_wire_time(in.read<std::int64_t>());
-    const std::string_view message = data.substr(kXLogDataHeader);
+    std::string_view message = data.substr(kXLogDataHeader);
+    if (message[0] == 'S' || message[0] == 'E') in_block_ = message[0] == 'S';
+    if (message[0] == 'M') [[unlikely]] {
+      if (const auto end = heartbeat_lsn(message)) {
+        gulp.keepalive_lsn = std::max(gulp.keepalive_lsn, *end);
+        return {};
+      }
+      gulp.ddl = gulp.ddl || is_ddl_message(message);
+      const auto place = in_block_ ? MessagePlace::kInBlock : MessagePlace::kPlain;
+      message = limit_content(message, place, options_.content_bytes_max, limited_);
+    }
     if (message.size() > options_.message_bytes_max) {
       return error(Code::kCorruption, "a message of the stream is too large",
                    fmt::format("{} bytes at {}", message.size(), model::to_string(start)));
@@ -241,6 +263,7 @@ Status ReplicationStream::take_message(std::string_view data, Gulp& gulp) {
 Status ReplicationStream::send_feedback(model::Lsn written, model::Lsn flushed, model::Lsn applied,
                                         Reply reply, std::int64_t now_us, Milliseconds timeout) {
   if (!connection_.is_open()) return connection_.failure(nullptr, "feedback");
+  if (ended_ != 0) return {};
   std::string message = "r";
   append_network(message, model::value(written));
   append_network(message, model::value(flushed));
@@ -272,6 +295,10 @@ Status ReplicationStream::flush(SteadyClock::time_point deadline) {
 
 Status ReplicationStream::stop(Milliseconds timeout) {
   if (!connection_.is_open()) return {};
+  if (ended_ != 0) {
+    connection_.close();
+    return {};
+  }
   const auto deadline = SteadyClock::now() + timeout;
   if (PQputCopyEnd(connection_.raw(), nullptr) != 1)
     return connection_.failure(nullptr, "ending the stream");

@@ -32,12 +32,13 @@ struct Gulp {
   // Every message behind its length as 32-bit little-endian, without gaps: the log's record format.
   std::string arena;
   std::vector<Message> messages;
-  // The newest keepalive's WAL position, zero without one. Every transaction that ends at or before
-  // it has been given, in this gulp or an earlier one.
+  // The newest keepalive's WAL position, or the end of our own heartbeat, zero without one. Every
+  // transaction that ends at or before it has been given, in this gulp or an earlier one.
   model::Lsn keepalive_lsn{};
   model::Timestamp server_time{};  // when the server sent the newest message or keepalive; 0 = none
   bool reply_requested = false;    // answer now with send_feedback(), or the server gives us up
   bool woken = false;              // the waker ended the wait
+  bool ddl = false;                // a message of the event trigger is among them (ddl_trigger.h)
   std::uint64_t wire_bytes = 0;    // with the protocol's headers
 
   std::string_view message(std::size_t index) const {
@@ -53,9 +54,15 @@ struct StreamOptions {
   // Where to go on. PostgreSQL goes on from the slot's confirmed_flush_lsn when that is later, and
   // does not say so: compare with slot_info() first.
   model::Lsn start_lsn{};
+  // Transactions that outgrow the server's logical_decoding_work_mem come before they commit
+  // (streamed.h). Those that are prepared come as others do, at COMMIT PREPARED.
+  bool streaming = false;
   std::optional<GulpPolicyOptions> gulp;       // nothing: what fits TCP or a Unix socket
   std::size_t gulp_bytes_max = 4 * kMiB;       // one read() takes no more than this and one message
   std::uint32_t message_bytes_max = 1u << 30;  // a larger one is kCorruption
+  // Of a logical message: with more it comes without its content (logical_message.h). It is kept as
+  // text of twice the size; the limit is that of most brokers for a message.
+  std::size_t content_bytes_max = kMiB;
 };
 
 class ReplicationStream {
@@ -74,6 +81,7 @@ class ReplicationStream {
 
   // Tells the server how far we are: everything up to `flushed` is durable here. `now_us`: wall
   // clock since 1970. Waits for the socket only when its send buffer is full, `timeout` at most.
+  // Does nothing when the server has ended the stream, which the next read() reports.
   enum class Reply { kNotNeeded, kRequested };
   Status send_feedback(model::Lsn written, model::Lsn flushed, model::Lsn applied, Reply reply,
                        std::int64_t now_us, Milliseconds timeout = Milliseconds(10'000));
@@ -112,6 +120,9 @@ class ReplicationStream {
   Microseconds pause_{0};  // before the next gulp; zero: wait in poll
   bool encrypted_ = false;
   int encrypted_left_ = 0;  // reads left that the socket would not ask for
+  bool in_block_ = false;   // of a streamed transaction
+  std::string limited_;     // a message without its content
+  int ended_ = 0;           // how, by libpq; the next read() reports it
   Counters counters_;
 };
 

@@ -1,4 +1,4 @@
-// The bytes of tables and schema records, and what differs between two versions of a table.
+// The bytes of tables and schema records.
 #include <fmt/core.h>
 
 #include "base/bytes.h"
@@ -10,7 +10,10 @@ using model::Column;
 using model::Table;
 
 // Persisted in the log: raise it with every change of the layout, and keep reading the old ones.
-constexpr std::uint8_t kTableVersion = 1;
+// Version 2 added the facts that follow a table through changes of its shape, 3 the row filter, 4
+// when partitions were attached, 5 what publishes it; a table is written as the first that can tell
+// of it.
+constexpr std::uint8_t kTableVersion = 5;
 constexpr std::uint8_t kSchemaVersion = 1;
 constexpr std::uint32_t kColumnsMax = 1600;  // PostgreSQL's own limit
 
@@ -28,31 +31,38 @@ Error damaged(std::string_view what, const FileReader& in) {
                fmt::format("at byte {}", in.offset()));
 }
 
-std::string type_text(const Column& column) {
-  if (!column.type_name.empty()) return column.type_name;
-  if (column.type_modifier < 0) return fmt::format("type {}", model::value(column.type));
-  return fmt::format("type {} with modifier {}", model::value(column.type), column.type_modifier);
+std::uint8_t version_of(const Table& table) {
+  if (!table.published_by.empty()) return kTableVersion;
+  if (!table.partitions.empty()) return 4;
+  return table.row_filter.empty() ? 2 : 3;
 }
 
-const Column* find(const Table& table, const std::string& name) {
-  for (const Column& column : table.columns) {
-    if (column.name == name) return &column;
+// Of the table as a whole, since version 2.
+Status read_facts(FileReader& in, std::uint8_t version, Table& table) {
+  const char presence = in.read<char>();
+  if (in.ok() && std::string_view("cdu").find(presence) == std::string_view::npos)
+    return damaged("table", in);
+  table.presence = model::Presence{presence};
+  table.storage = in.read<std::uint32_t>();
+  table.numbers_max = static_cast<std::int16_t>(in.read<std::uint16_t>());
+  const auto count = in.read<std::uint32_t>();
+  for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
+    model::Partition partition;
+    partition.id = model::Oid{in.read<std::uint32_t>()};
+    partition.storage = in.read<std::uint32_t>();
+    partition.made_here = in.read<std::uint8_t>() != 0;
+    if (version >= 4) partition.attached = in.read<std::uint32_t>();
+    table.partitions.push_back(partition);
   }
-  return nullptr;
-}
-
-std::string key_text(const Table& table) {
-  std::string out;
-  for (const std::uint32_t key : table.primary_key)
-    out += (out.empty() ? "" : ", ") + table.columns[key].name;
-  return out.empty() ? "none" : "(" + out + ")";
+  return {};
 }
 
 }  // namespace
 
 std::string encode_table(const Table& table) {
   std::string out;
-  append_file(out, kTableVersion);
+  const std::uint8_t version = version_of(table);
+  append_file(out, version);
   append_file(out, model::value(table.id));
   append_text(out, table.schema);
   append_text(out, table.name);
@@ -64,18 +74,35 @@ std::string encode_table(const Table& table) {
     append_file(out, column.type_modifier);
     append_text(out, column.type_name);
     append_file(out, model::value(column.base_type));
-    append_file(out,
-                static_cast<std::uint8_t>((column.in_key ? 1 : 0) | (column.not_null ? 2 : 0)));
+    append_file(out, static_cast<std::uint8_t>((column.in_key ? 1 : 0) | (column.not_null ? 2 : 0) |
+                                               (column.missing ? 4 : 0)));
+    append_file(out, static_cast<std::uint16_t>(column.number));
+    append_file(out, column.revision);
+    if (column.missing) append_text(out, *column.missing);
   }
   append_file(out, static_cast<std::uint32_t>(table.primary_key.size()));
   for (const std::uint32_t key : table.primary_key) append_file(out, key);
+  append_file(out, static_cast<char>(table.presence));
+  append_file(out, table.storage);
+  append_file(out, static_cast<std::uint16_t>(table.numbers_max));
+  append_file(out, static_cast<std::uint32_t>(table.partitions.size()));
+  for (const model::Partition& partition : table.partitions) {
+    append_file(out, model::value(partition.id));
+    append_file(out, partition.storage);
+    append_file(out, static_cast<std::uint8_t>(partition.made_here ? 1 : 0));
+    append_file(out, partition.attached);
+  }
+  if (version >= 3) append_text(out, table.row_filter);
+  if (version < 5) return out;
+  append_file(out, static_cast<std::uint32_t>(table.published_by.size()));
+  for (const std::uint64_t each : table.published_by) append_file(out, each);
   return out;
 }
 
 Result<Table> decode_table(std::string_view bytes) {
   FileReader in(bytes);
   const auto version = in.read<std::uint8_t>();
-  if (in.ok() && version != kTableVersion) {
+  if (in.ok() && (version == 0 || version > kTableVersion)) {
     return error(
         Code::kUnsupported,
         fmt::format("a stored table has format {}, this program knows {}", version, kTableVersion),
@@ -98,6 +125,11 @@ Result<Table> decode_table(std::string_view bytes) {
     const auto flags = in.read<std::uint8_t>();
     column.in_key = (flags & 1) != 0;
     column.not_null = (flags & 2) != 0;
+    if (version >= 2) {
+      column.number = static_cast<std::int16_t>(in.read<std::uint16_t>());
+      column.revision = in.read<std::uint32_t>();
+      if ((flags & 4) != 0) column.missing = std::string(read_text(in));
+    }
     table.columns.push_back(std::move(column));
   }
   const auto keys = in.read<std::uint32_t>();
@@ -106,6 +138,11 @@ Result<Table> decode_table(std::string_view bytes) {
     table.primary_key.push_back(in.read<std::uint32_t>());
     if (table.primary_key.back() >= count) return damaged("table", in);
   }
+  if (version >= 2) TRY(read_facts(in, version, table));
+  if (version >= 3) table.row_filter = read_text(in);
+  const auto publishers = version >= 5 ? in.read<std::uint32_t>() : 0;
+  for (std::uint32_t i = 0; i < publishers && in.ok(); ++i)
+    table.published_by.push_back(in.read<std::uint64_t>());
   if (!in.ok() || !in.at_end()) return damaged("table", in);
   return table;
 }
@@ -133,43 +170,6 @@ Result<SchemaRecord> decode_schema(std::string_view bytes) {
   if (!in.ok() || !in.at_end()) return damaged("schema record", in);
   TRY_ASSIGN(record.table, decode_table(table));
   return record;
-}
-
-std::optional<std::string> unhandled_difference(const Table& known, const Table& now) {
-  const std::string table = known.qualified_name();
-  if (known.qualified_name() != now.qualified_name())
-    return fmt::format("table {} is now called {}", table, now.qualified_name());
-  const bool same_count = known.columns.size() == now.columns.size();
-  for (std::size_t i = 0; i < known.columns.size(); ++i) {
-    const Column& was = known.columns[i];
-    const Column* is = find(now, was.name);
-    if (is == nullptr) {
-      const bool renamed = same_count && now.columns[i].type == was.type &&
-                           find(known, now.columns[i].name) == nullptr;
-      if (renamed) {
-        return fmt::format("column {} of table {} is now called {}", was.name, table,
-                           now.columns[i].name);
-      }
-      return fmt::format("column {} of table {} was dropped", was.name, table);
-    }
-    if (is->type != was.type || is->type_modifier != was.type_modifier) {
-      return fmt::format("column {} of table {} changed its type from {} to {}", was.name, table,
-                         type_text(was), type_text(*is));
-    }
-  }
-  for (const Column& column : now.columns) {
-    if (find(known, column.name) == nullptr)
-      return fmt::format("column {} was added to table {}", column.name, table);
-  }
-  for (std::size_t i = 0; i < known.columns.size(); ++i) {
-    if (known.columns[i].name != now.columns[i].name)
-      return fmt::format("the columns of table {} stand in another order", table);
-  }
-  if (known.primary_key != now.primary_key) {
-    return fmt::format("the primary key of table {} changed from {} to {}", table, key_text(known),
-                       key_text(now));
-  }
-  return std::nullopt;
 }
 
 }  // namespace pgweir::postgres

@@ -77,6 +77,7 @@ std::string without_sqlstates(std::string text) {
 struct LocalRefusal {
   std::string_view part;
   const char* hint;
+  Code code = Code::kCheckFailed;
 };
 constexpr std::array kLocalRefusals = {
     LocalRefusal{"no password supplied",
@@ -86,8 +87,9 @@ constexpr std::array kLocalRefusals = {
     LocalRefusal{"certificate", "Check sslrootcert, sslcert, sslkey and sslmode in the URL"},
     LocalRefusal{"sslmode", "Check sslmode in the URL"},
     LocalRefusal{"session is read-only",
-                 "The URL wants a server that can be written to: add its "
-                 "host, or change target_session_attrs"},
+                 "The URL wants a server that can be written to: promote a standby, add the "
+                 "primary's host, or change target_session_attrs",
+                 Code::kUnavailable},
     LocalRefusal{"authentication method", "Check require_auth, gssencmode and channel_binding"},
 };
 
@@ -134,7 +136,7 @@ Error connect_error(std::string_view where, std::string_view message) {
   }
   for (const LocalRefusal& refusal : kLocalRefusals) {
     if (text.find(refusal.part) != std::string::npos) {
-      return error(Code::kCheckFailed,
+      return error(refusal.code,
                    fmt::format("the connection to PostgreSQL at {} could not be made", where), text,
                    refusal.hint);
     }

@@ -19,6 +19,7 @@ constexpr Microseconds kSlotRetry{50'000};
 struct Membership {
   bool exists = false;
   bool all_tables = false;
+  bool via_root = true;             // partitions are sent as their root
   std::set<std::uint32_t> named;    // FOR TABLE
   std::set<std::uint32_t> covered;  // these, and those of its schemas
 
@@ -28,12 +29,13 @@ struct Membership {
 
 Result<Membership> read_membership(Connection& connection, const std::string& name) {
   Membership out;
-  TRY_ASSIGN(
-      const QueryResult found,
-      connection.query("SELECT puballtables FROM pg_publication WHERE pubname = $1", {name}));
+  TRY_ASSIGN(const QueryResult found,
+             connection.query(
+                 "SELECT puballtables, pubviaroot FROM pg_publication WHERE pubname = $1", {name}));
   if (found.row_count() == 0) return out;
   out.exists = true;
   out.all_tables = found.boolean(0, 0);
+  out.via_root = found.boolean(0, 1);
   std::string sql =
       "SELECT true, r.prrelid FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid "
       "WHERE p.pubname = $1";
@@ -147,6 +149,14 @@ Result<QueryResult> wait_for_slot(Connection& connection, int pid, Connection& c
   }
 }
 
+Error publication_gone(const std::string& name) {
+  return error(Code::kCheckFailed, fmt::format("publication '{}' is gone from the server", name),
+               "what changes without it is not sent",
+               fmt::format("Create it again, as it was. If rows changed since it was dropped, "
+                           "PostgreSQL before 18 cannot go on from there: {}",
+                           kResyncHint));
+}
+
 }  // namespace
 
 std::string append_publication(const std::string& name) {
@@ -154,10 +164,15 @@ std::string append_publication(const std::string& name) {
 }
 
 Result<Publications> ensure_publications(Connection& connection, const std::string& name,
-                                         std::span<const CapturedTable> tables) {
+                                         std::span<const CapturedTable> tables,
+                                         MissingPublication missing) {
   const std::string append_name = append_publication(name);
   TRY_ASSIGN(const Membership main_now, read_membership(connection, name));
   TRY_ASSIGN(const Membership append_now, read_membership(connection, append_name));
+  if (missing == MissingPublication::kRefuse) {
+    if (!main_now.exists) return publication_gone(name);
+    if (!append_now.exists) return publication_gone(append_name);
+  }
   Wanted main{name, kViaRoot, {}, {}};
   Wanted append{append_name, fmt::format("publish = 'insert, truncate', {}", kViaRoot), {}, {}};
   Publications out;
@@ -168,12 +183,22 @@ Result<Publications> ensure_publications(Connection& connection, const std::stri
     const Membership& other_now = table.usable_identity ? append_now : main_now;
     if (!table.usable_identity) out.append_only_tables.push_back(table.qualified_name());
     if (!here_now.covers(table.id)) here.add.push_back(&table);
-    if (other_now.names(table.id)) other.remove.push_back(&table);
+    // One publication that sends a root as such is enough, and the other operations are still the
+    // main one's.
+    const bool by_partitions = table.partitioned && table.usable_identity && main_now.exists &&
+                               !main_now.via_root && main_now.covers(table.id);
+    if (by_partitions && !append_now.covers(table.id)) append.add.push_back(&table);
+    if (other_now.names(table.id) && !by_partitions) {
+      other.remove.push_back(&table);
+      out.moved.push_back(table.id);
+    }
   }
   // Both from the start: a stream that names a publication fails at changes older than it.
   const std::string sql = create_or_add(main, main_now) + create_or_add(append, append_now) +
                           remove(main) + remove(append);
-  out.names = {name, append_name};
+  // This order: PostgreSQL 14 looks no further once it has found all operations, and the first may
+  // be one that sends partitions under their own names.
+  out.names = {append_name, name};
   out.changed = !sql.empty();
   if (sql.empty()) return out;
   const Status done = connection.execute("BEGIN;\n" + sql + "COMMIT");
@@ -193,15 +218,32 @@ Status drop_publications(Connection& connection, const std::string& name) {
                                         quote_identifier(append_publication(name))));
 }
 
+namespace {
+
+// Both grammars: options in parentheses came with 15.
+Result<std::string> create_command(Connection& control, const CreateSlotOptions& options) {
+  const std::string head =
+      fmt::format("CREATE_REPLICATION_SLOT {}{} LOGICAL pgoutput ", quote_identifier(options.name),
+                  options.temporary ? " TEMPORARY" : "");
+  if (control.server_version() < 150000)
+    return head + (options.export_snapshot ? "EXPORT_SNAPSHOT" : "NOEXPORT_SNAPSHOT");
+  std::string list = fmt::format("SNAPSHOT '{}'", options.export_snapshot ? "export" : "nothing");
+  if (control.server_version() >= 170000 && options.failover && !options.temporary) {
+    TRY_ASSIGN(const QueryResult standby, control.query("SELECT pg_is_in_recovery()"));
+    if (!standby.boolean(0, 0)) list += ", FAILOVER true";
+  }
+  return fmt::format("{}({})", head, list);
+}
+
+}  // namespace
+
 Result<CreatedSlot> create_slot(Connection& control, const CreateSlotOptions& options) {
   ConnectionOptions replication = control.options();
   replication.kind = ConnectionKind::kReplication;
   TRY_ASSIGN(Connection connection, Connection::open(replication));
   const int pid = connection.backend_pid();
-  TRY(connection.send(
-      fmt::format("CREATE_REPLICATION_SLOT {}{} LOGICAL pgoutput {}",
-                  quote_identifier(options.name), options.temporary ? " TEMPORARY" : "",
-                  options.export_snapshot ? "EXPORT_SNAPSHOT" : "NOEXPORT_SNAPSHOT")));
+  TRY_ASSIGN(const std::string command, create_command(control, options));
+  TRY(connection.send(command));
   auto made = wait_for_slot(connection, pid, control, options);
   if (!made.ok()) {
     Error failure = made.error();
@@ -225,41 +267,6 @@ Status drop_slot(Connection& connection, const std::string& name, Milliseconds t
   }
 }
 
-Result<std::optional<SlotInfo>> slot_info(Connection& connection, const std::string& name) {
-  const char* reason = connection.server_version() >= 170000
-                           ? "invalidation_reason"
-                           : "CASE WHEN wal_status = 'lost' THEN 'wal_removed' END";
-  TRY_ASSIGN(
-      const QueryResult rows,
-      connection.query(
-          fmt::format("SELECT plugin, database, temporary, active_pid, confirmed_flush_lsn,"
-                      " restart_lsn, wal_status, {}, safe_wal_size,"
-                      " pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
-                      " ELSE pg_current_wal_lsn() END, restart_lsn)"
-                      " FROM pg_replication_slots WHERE slot_name = $1",
-                      reason),
-          {name}));
-  if (rows.row_count() == 0) return std::optional<SlotInfo>();
-  SlotInfo info;
-  info.name = name;
-  info.plugin = rows.text(0, 0);
-  info.database = rows.text(0, 1);
-  info.temporary = rows.boolean(0, 2);
-  info.active_pid = static_cast<int>(rows.integer(0, 3));
-  if (!rows.is_null(0, 4)) {
-    TRY_ASSIGN(info.confirmed_flush, model::parse_lsn(rows.text(0, 4)));
-  }
-  if (!rows.is_null(0, 5)) {
-    TRY_ASSIGN(info.restart_lsn, model::parse_lsn(rows.text(0, 5)));
-  }
-  info.wal_status = rows.text(0, 6);
-  info.invalidation_reason = rows.text(0, 7);
-  if (!rows.is_null(0, 8))
-    info.safe_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(rows.integer(0, 8), 0));
-  info.retained_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(rows.integer(0, 9), 0));
-  return std::optional<SlotInfo>(std::move(info));
-}
-
 Result<SystemIdentity> system_identity(Connection& connection) {
   // The last checkpoint's timeline lags behind a promotion; a WAL file's name does not.
   TRY_ASSIGN(
@@ -269,12 +276,13 @@ Result<SystemIdentity> system_identity(Connection& connection) {
           " CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())"
           "  ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END,"
           " CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
-          "  ELSE pg_current_wal_lsn() END"));
+          "  ELSE pg_current_wal_lsn() END, pg_is_in_recovery()"));
   SystemIdentity out;
   out.system_identifier = rows.text(0, 0);
   out.database = rows.text(0, 1);
   out.timeline = static_cast<std::uint32_t>(rows.integer(0, 2));
   TRY_ASSIGN(out.current_lsn, model::parse_lsn(rows.text(0, 3)));
+  out.standby = rows.boolean(0, 4);
   out.server_version = connection.server_version();
   return out;
 }

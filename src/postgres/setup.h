@@ -15,24 +15,31 @@
 #include "model/position.h"
 #include "postgres/catalog.h"
 #include "postgres/connection.h"
+#include "postgres/slot_info.h"
 
 namespace pgweir::postgres {
 
 // "NAME_append": holds the tables that have no usable identity, with publish = 'insert, truncate',
-// since PostgreSQL refuses UPDATE and DELETE on a table whose publication wants them.
+// since PostgreSQL refuses UPDATE and DELETE on a table whose publication wants them; and the roots
+// of partitioned tables that NAME, somebody else's, sends under their partitions' names: being in
+// one publication that does not is enough for PostgreSQL to send all their changes as the root's.
 std::string append_publication(const std::string& name);
 
 struct Publications {
   std::vector<std::string> names;               // those that exist now: for START_REPLICATION
   std::vector<std::string> append_only_tables;  // qualified names, for a warning
+  std::vector<model::Oid> moved;                // from one of ours into the other, at one moment
   bool changed = false;
 };
 
-// Creates the publications that are missing, adds tables that are missing, and moves tables whose
-// identity came or went since. Takes no table out that others may have added. One transaction.
-// kCheckFailed with the SQL for a table's owner to run when we may not.
+// Adds tables that are missing, and moves tables whose identity came or went since. Takes no table
+// out that others may have added. One transaction. kCheckFailed with the SQL for a table's owner to
+// run when we may not. A publication that is missing is made; or kCheckFailed says so, where it had
+// been there: what changed without it was not sent.
+enum class MissingPublication { kMake, kRefuse };
 Result<Publications> ensure_publications(Connection& connection, const std::string& name,
-                                         std::span<const CapturedTable> tables);
+                                         std::span<const CapturedTable> tables,
+                                         MissingPublication missing = MissingPublication::kMake);
 // Drops both; a missing one is fine.
 Status drop_publications(Connection& connection, const std::string& name);
 
@@ -49,6 +56,9 @@ struct CreateSlotOptions {
   std::string name;
   bool temporary = false;
   bool export_snapshot = true;
+  // 17 and later: standbys that synchronise slots keep a copy of it, from which a promoted one goes
+  // on. A temporary slot, and one on a standby, is made without.
+  bool failover = true;
   Milliseconds timeout{60'000};
   // Called now and then while the creation waits for other transactions; may be empty.
   std::function<void(const std::vector<Blocker>&)> on_wait;
@@ -73,31 +83,13 @@ Result<CreatedSlot> create_slot(Connection& control, const CreateSlotOptions& op
 // Waits up to `timeout` for the slot to be free. A missing slot is fine.
 Status drop_slot(Connection& connection, const std::string& name, Milliseconds timeout);
 
-struct SlotInfo {
-  std::string name;
-  std::string plugin;
-  std::string database;
-  bool temporary = false;
-  int active_pid = 0;  // 0: nobody reads it
-  model::Lsn confirmed_flush{};
-  model::Lsn restart_lsn{};         // zero when the slot is lost
-  std::string wal_status;           // reserved, extended, unreserved, lost
-  std::string invalidation_reason;  // 16 and later; else "" or what wal_status says
-  std::uint64_t retained_bytes = 0;
-  // How much more WAL may be written before the slot is in danger; nothing without a limit.
-  std::optional<std::uint64_t> safe_bytes;
-
-  bool lost() const { return wal_status == "lost" || !invalidation_reason.empty(); }
-};
-// Nothing when there is no such slot.
-Result<std::optional<SlotInfo>> slot_info(Connection& connection, const std::string& name);
-
 struct SystemIdentity {
   std::string system_identifier;
   std::uint32_t timeline = 0;
   std::string database;
   int server_version = 0;
-  model::Lsn current_lsn{};  // end of the WAL written so far
+  model::Lsn current_lsn{};  // end of the WAL written so far; on a standby: replayed
+  bool standby = false;
   bool operator==(const SystemIdentity&) const = default;
 };
 Result<SystemIdentity> system_identity(Connection& connection);

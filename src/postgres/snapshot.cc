@@ -1,56 +1,24 @@
 #include "postgres/snapshot.h"
 
 #include <fmt/core.h>
-#include <libpq-fe.h>
 
 #include <algorithm>
 #include <thread>
 #include <unordered_map>
 #include <utility>
 
+#include "postgres/table_chunk.h"
+#include "postgres/table_files.h"
+
 namespace pgweir::postgres {
 namespace {
 
 constexpr std::int64_t kPageBytes = 8192;
 
-struct FreeMemory {
-  void operator()(char* memory) const { PQfreemem(memory); }
-};
-
-std::string column_list(const model::Table& table) {
-  std::string out;
-  for (const model::Column& column : table.columns)
-    out += (out.empty() ? "" : ", ") + quote_identifier(column.name);
-  return out;
-}
-
-std::string from_clause(const model::Table& table, bool partitioned) {
-  return fmt::format(" FROM {}{}", partitioned ? "" : "ONLY ",
-                     quote_name(table.schema, table.name));
-}
-
 Error changed(const model::Table& table, std::string detail) {
   return error(Code::kUnavailable,
                fmt::format("table {} changed while the snapshot was read", table.qualified_name()),
                std::move(detail), "Start the snapshot again");
-}
-
-// A result's column describes a domain as the type underneath with that type's modifier.
-Result<bool> has_type(Connection& connection, const QueryResult& result, int at,
-                      const model::Column& column) {
-  const std::uint32_t type = result.column_type(at);
-  const std::int32_t modifier = result.column_modifier(at);
-  if (type == model::value(column.type)) return modifier == column.type_modifier;
-  TRY_ASSIGN(
-      const QueryResult under,
-      connection.query(
-          "WITH RECURSIVE under(type, modifier) AS (SELECT $1::oid, $2::int UNION ALL"
-          " SELECT t.typbasetype, t.typtypmod FROM under u JOIN pg_type t ON t.oid = u.type"
-          "  WHERE t.typtype = 'd')"
-          " SELECT u.type::int8, u.modifier FROM under u JOIN pg_type t ON t.oid = u.type"
-          "  WHERE t.typtype <> 'd'",
-          {std::to_string(model::value(column.type)), std::to_string(column.type_modifier)}));
-  return under.row_count() == 1 && under.integer(0, 0) == type && under.integer(0, 1) == modifier;
 }
 
 }  // namespace
@@ -123,26 +91,28 @@ Status Snapshot::plan(std::vector<std::shared_ptr<const model::Table>> tables) {
 
 void Snapshot::add_parts(std::shared_ptr<const model::Table> table, bool partitioned,
                          std::int64_t pages) {
-  const std::string from = from_clause(*table, partitioned);
-  const std::string select = "SELECT " + column_list(*table) + from;
-  const std::string probe = "SELECT *" + from + " LIMIT 0";
   const std::int64_t step = std::max<std::uint32_t>(options_.range_pages, 1);
   for (std::int64_t first = 0; first == 0 || first < pages; first += step) {
     std::string where;
-    if (first > 0) where = fmt::format(" WHERE ctid >= '({},0)'::tid", first);
+    if (first > 0) where = fmt::format("ctid >= '({},0)'::tid", first);
     // The last range is open: the table may have grown since its size was asked for.
     if (first + step < pages)
-      where +=
-          fmt::format("{} ctid < '({},0)'::tid", where.empty() ? " WHERE" : " AND", first + step);
-    parts_.push_back(
-        {table, probe, "COPY (" + select + where + ") TO STDOUT", std::min(pages - first, step)});
+      where += fmt::format("{}ctid < '({},0)'::tid", where.empty() ? "" : " AND ", first + step);
+    where = row_condition(*table, where);
+    std::string select = options_.select ? options_.select(*table, partitioned, where)
+                                         : select_rows(*table, partitioned) +
+                                               (where.empty() ? "" : " WHERE ") + where;
+    parts_.push_back({table, partitioned, std::move(select), std::min(pages - first, step), first,
+                      first + step < pages ? first + step : 0});
   }
 }
 
-Status Snapshot::run(const SnapshotSink& sink) {
+Status Snapshot::run(const SnapshotSink& sink, const SnapshotPartDone& part_done,
+                     const SnapshotLeavesOut& leaves_out) {
+  const Calls calls{sink, part_done, leaves_out};
   std::vector<std::thread> threads;
   for (Connection& connection : workers_)
-    threads.emplace_back([this, &connection, &sink] { work(connection, sink); });
+    threads.emplace_back([this, &connection, &calls] { work(connection, calls); });
   for (std::thread& thread : threads) thread.join();
   workers_.clear();
   MutexLock lock(mutex_);
@@ -168,14 +138,16 @@ void Snapshot::fail(const Error& error) {
 
 const Snapshot::Part* Snapshot::next_part() {
   MutexLock lock(mutex_);
-  if (!failure_.ok() || next_part_ == parts_.size()) return nullptr;
-  return &parts_[next_part_++];
+  while (failure_.ok() && next_part_ < parts_.size()) {
+    const Part& part = parts_[next_part_++];
+    if (!left_out_.contains(model::value(part.table->id))) return &part;
+  }
+  return nullptr;
 }
 
-void Snapshot::work(Connection& connection, const SnapshotSink& sink) {
+void Snapshot::work(Connection& connection, const Calls& calls) {
   while (const Part* part = next_part()) {
-    Status done = check_unchanged(connection, *part);
-    if (done.ok()) done = copy(connection, *part, sink);
+    const Status done = read(connection, *part, calls);
     if (!done.ok()) {
       fail(done.error());
       break;
@@ -186,69 +158,35 @@ void Snapshot::work(Connection& connection, const SnapshotSink& sink) {
   connection.close();
 }
 
-// COPY reads what the table is now, seen through an older snapshot. From this query on a lock keeps
-// it as it is; here it must still be what the slot's snapshot saw.
-Status Snapshot::check_unchanged(Connection& connection, const Part& part) {
-  const model::Table& table = *part.table;
-  auto now = connection.query(part.probe);
-  if (!now.ok()) {
-    if (now.error().code == Code::kNotFound) return changed(table, "it was dropped or renamed");
-    return now.error();
+// COPY reads what the table is now, seen through an older snapshot. From the check on a lock keeps
+// it as it is; here it must still be what the slot's snapshot saw: ranges of pages mean nothing in
+// other files, and what an ALTER TABLE wrote anew is not there for an older snapshot.
+Status Snapshot::read(Connection& connection, const Part& part, const Calls& calls) {
+  TRY(check_columns(connection, *part.table, part.partitioned));
+  TRY_ASSIGN(const TableFiles files, table_files(connection, part.table->id, part.partitioned));
+  if (files.seen != files.now) return leave_out(*part.table, calls);
+  TRY(copy(connection, part, calls.sink));
+  if (!calls.part_done) return {};
+  return calls.part_done({part.table, part.pages_begin, part.pages_end, files.now});
+}
+
+Status Snapshot::leave_out(const model::Table& table, const Calls& calls) {
+  if (!calls.leaves_out)
+    return changed(table, "its rows were written anew, truncated, or its partitions changed");
+  {
+    MutexLock lock(mutex_);
+    if (!left_out_.insert(model::value(table.id)).second) return {};
   }
-  for (const model::Column& column : table.columns) {
-    int at = 0;
-    while (at < now->column_count() && now->column_name(at) != column.name) ++at;
-    if (at == now->column_count())
-      return changed(table, fmt::format("column {} was dropped or renamed", column.name));
-    TRY_ASSIGN(const bool same, has_type(connection, *now, at, column));
-    if (!same) return changed(table, fmt::format("column {} has another type", column.name));
-  }
-  // A rewrite for a new column leaves nothing that an older snapshot sees. TRUNCATE does too, but
-  // the stream tells of that; VACUUM FULL and CLUSTER keep what it sees.
-  TRY_ASSIGN(const QueryResult rewritten,
-             connection.query(
-                 "SELECT c.relfilenode <> pg_relation_filenode(c.oid)"
-                 " AND (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid"
-                 " AND a.attnum > 0 AND NOT a.attisdropped) <> $2::int"
-                 " FROM pg_class c WHERE c.oid = $1",
-                 {std::to_string(model::value(table.id)), std::to_string(now->column_count())}));
-  if (rewritten.row_count() == 1 && rewritten.boolean(0, 0))
-    return changed(table, "a column was added and the table rewritten");
-  return {};
+  return calls.leaves_out(table);
 }
 
 Status Snapshot::copy(Connection& connection, const Part& part, const SnapshotSink& sink) {
-  TRY(connection.send(part.sql));
-  const auto started = connection.finish(Milliseconds(0));
-  if (!started.ok()) {
-    Error failure = started.error();
-    failure.message =
-        fmt::format("table {} cannot be read: {}", part.table->qualified_name(), failure.message);
-    return failure;
-  }
   SnapshotChunk chunk{part.table, {}, 0};
-  for (;;) {
-    char* raw = nullptr;
-    const int size = PQgetCopyData(connection.raw(), &raw, 1);
-    if (size > 0) {
-      const std::unique_ptr<char, FreeMemory> owned(raw);
-      chunk.lines.append(raw, static_cast<std::size_t>(size));
-      ++chunk.row_count;
-      if (chunk.lines.size() >= options_.chunk_bytes) TRY(give(chunk, sink));
-      continue;
-    }
-    if (size < 0) break;
-    TRY_ASSIGN(const io::Readiness ready, connection.wait(io::Interest::kRead, Microseconds(-1)));
-    if (ready.readable && PQconsumeInput(connection.raw()) == 0)
-      return connection.failure(nullptr, "reading table " + part.table->qualified_name());
-  }
-  const auto ended = connection.finish(Milliseconds(0));
-  if (!ended.ok()) {
-    Error failure = ended.error();
-    failure.message =
-        fmt::format("table {} cannot be read: {}", part.table->qualified_name(), failure.message);
-    return failure;
-  }
+  TRY(copy_rows(connection, *part.table, part.sql, [&](std::string_view line) -> Status {
+    chunk.lines.append(line);
+    ++chunk.row_count;
+    return chunk.lines.size() >= options_.chunk_bytes ? give(chunk, sink) : Status();
+  }));
   return chunk.row_count == 0 ? Status() : give(chunk, sink);
 }
 

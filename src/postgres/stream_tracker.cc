@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include "base/bytes.h"
+#include "postgres/logical_message.h"
 #include "postgres/pgoutput.h"
 
 namespace pgweir::postgres {
@@ -45,6 +46,16 @@ Status StreamTracker::commit(std::string_view message) {
   return {};
 }
 
+void StreamTracker::pass(const StreamCommit& commit, std::uint64_t rows) {
+  PGWEIR_ASSERT(!in_transaction_, "a streamed transaction commits between others");
+  xid_ = commit.xid;
+  commit_lsn_ = commit.commit_lsn;
+  commit_time_ = commit.commit_time;
+  end_lsn_ = commit.end_lsn;
+  sequence_ = rows + 1;
+  position_ = {epoch_, commit_lsn_, sequence_};
+}
+
 Result<MessageKind> StreamTracker::advance(std::string_view message) {
   if (message.empty()) return misfit(message, "empty");
   std::uint32_t records = 0;
@@ -63,14 +74,17 @@ Result<MessageKind> StreamTracker::advance(std::string_view message) {
     case 'C':
       TRY(commit(message));
       return MessageKind::kCommit;
+    case 'M':
+      if (!in_transaction_ || !is_users_message(message)) return MessageKind::kLogical;
+      records = 1;
+      break;
     case 'R':
     case 'Y':
     case 'O':
-    case 'M':
       return static_cast<MessageKind>(message[0]);
     default:
       return error(Code::kUnsupported,
-                   fmt::format("the replication stream has a message '{}', which is not built yet",
+                   fmt::format("the replication stream has a message '{}' that is not known here",
                                message[0]));
   }
   if (!in_transaction_) return misfit(message, "outside a transaction");

@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "model/batch.h"
 #include "model/position.h"
+#include "postgres/streamed.h"
 
 namespace pgweir::postgres {
 
@@ -35,6 +36,10 @@ class StreamTracker {
   // Takes the next message and says what it was. kCorruption for one that does not fit here,
   // kUnsupported for the streaming and two-phase messages of later protocols.
   Result<MessageKind> advance(std::string_view message);
+
+  // A whole transaction of so many row changes has been taken elsewhere. Requires
+  // !in_transaction().
+  void pass(const StreamCommit& commit, std::uint64_t rows);
 
   // Of the last row change or commit taken; {epoch,0,0} at the start. A Begin alone does not move
   // it.

@@ -1,7 +1,11 @@
-// The stream through TLS: the encryption layer keeps bytes back that the socket no longer shows.
+// The ways in: TLS, certificates, passwords. And the stream through TLS, where the encryption layer
+// keeps bytes back that the socket no longer shows.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "harness/cluster.h"
 #include "io/process.h"
@@ -11,15 +15,17 @@
 namespace pgweir::postgres {
 namespace {
 
-// A key and a certificate for 127.0.0.1, owned by the server's user.
-void make_certificate(const harness::ScratchFolder& folder) {
+// NAME.key and NAME.crt for 127.0.0.1 and the common name, owned by `user`, or by us.
+void make_certificate(const harness::ScratchFolder& folder, const std::string& name = "server",
+                      const std::string& common_name = "127.0.0.1",
+                      const std::string& user = ::geteuid() == 0 ? "postgres" : "") {
   const auto made =
       io::run({.arguments = {"openssl", "req", "-new", "-x509", "-days", "2", "-nodes", "-subj",
-                             "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-newkey",
-                             "rsa:2048", "-keyout", folder.file("server.key"), "-out",
-                             folder.file("server.crt")},
+                             "/CN=" + common_name, "-addext", "subjectAltName=IP:127.0.0.1",
+                             "-newkey", "rsa:2048", "-keyout", folder.file(name + ".key"), "-out",
+                             folder.file(name + ".crt")},
                .directory = "/",
-               .user = ::geteuid() == 0 ? "postgres" : ""},
+               .user = user},
               Milliseconds(60'000));
   ASSERT_TRUE(made.ok() && made->exit_code == 0) << (made.ok() ? made->output : "");
 }
@@ -77,6 +83,58 @@ TEST(Tls, WrongCertificateIsRefusedWithAdvice) {
   ASSERT_FALSE(connection.ok());
   EXPECT_EQ(connection.error().code, Code::kCheckFailed) << connection.error().text();
   EXPECT_NE(connection.error().hint.find("sslrootcert"), std::string::npos);
+}
+
+// Both kinds of connection come in with this URL, as this user.
+void expect_let_in(const std::string& url, const std::string& user) {
+  for (const ConnectionKind kind : {ConnectionKind::kOrdinary, ConnectionKind::kReplication}) {
+    auto connection = Connection::open({.url = url, .kind = kind});
+    ASSERT_TRUE(connection.ok()) << connection.error().text();
+    const auto who = connection->query("SELECT current_user");
+    ASSERT_TRUE(who.ok()) << who.error().text();
+    EXPECT_EQ(who->text(0, 0), user);
+  }
+}
+
+TEST(Authentication, APasswordByScramFromTheUrlOrAPasswordFile) {
+  harness::ScratchFolder folder;
+  harness::Cluster cluster({.settings = {{"password_encryption", "scram-sha-256"}},
+                            .hba = "host all keeper 127.0.0.1/32 scram-sha-256\n"
+                                   "host all all 127.0.0.1/32 trust\n"});
+  cluster.sql("CREATE ROLE keeper LOGIN REPLICATION PASSWORD 'p:w\\d'");
+  const std::string file = folder.file("passwords");
+  std::ofstream(file) << "*:*:*:keeper:p\\:w\\\\d\n";
+  std::filesystem::permissions(file, std::filesystem::perms::owner_read);
+  const std::string at = fmt::format("127.0.0.1:{}/postgres", cluster.port());
+  expect_let_in("postgresql://keeper@" + at + "?passfile=" + file, "keeper");
+  expect_let_in("postgresql://keeper:p%3Aw%5Cd@" + at, "keeper");
+  const auto refused = Connection::open({.url = "postgresql://keeper:wrong@" + at});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kCheckFailed);
+}
+
+TEST(Authentication, ACertificateOfTheClients) {
+  harness::ScratchFolder folder, ours;
+  make_certificate(folder);
+  make_certificate(ours, "client", "keeper", "");
+  // What a client's certificate says of itself is its own authority here.
+  std::filesystem::copy_file(ours.file("client.crt"), folder.file("authority.crt"));
+  harness::Cluster cluster({.settings = {{"ssl", "on"},
+                                         {"ssl_cert_file", folder.file("server.crt")},
+                                         {"ssl_key_file", folder.file("server.key")},
+                                         {"ssl_ca_file", folder.file("authority.crt")}},
+                            .hba = "hostssl all keeper 127.0.0.1/32 cert\n"
+                                   "host all postgres 127.0.0.1/32 trust\n"});
+  cluster.sql("CREATE ROLE keeper LOGIN REPLICATION");
+  const std::string url =
+      fmt::format("postgresql://keeper@127.0.0.1:{}/postgres?sslmode=verify-full&sslrootcert={}",
+                  cluster.port(), folder.file("server.crt"));
+  expect_let_in(
+      fmt::format("{}&sslcert={}&sslkey={}", url, ours.file("client.crt"), ours.file("client.key")),
+      "keeper");
+  const auto refused = Connection::open({.url = url});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kCheckFailed) << refused.error().text();
 }
 
 }  // namespace

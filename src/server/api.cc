@@ -7,6 +7,7 @@
 #include <array>
 #include <memory>
 
+#include "model/message.h"
 #include "server/api_internal.h"
 #include "server/metrics.h"
 #include "server/params.h"
@@ -156,9 +157,11 @@ std::optional<Response> refuse_before_snapshot(Backend& backend) {
 }
 
 Result<std::vector<std::string>> resolve_tables(Backend& backend,
-                                                const std::vector<std::string>& patterns) {
+                                                const std::vector<std::string>& patterns,
+                                                Messages messages) {
   std::vector<std::string> out;
   if (patterns.empty()) return out;
+  static const std::string kMessages = model::messages_table()->qualified_name();
   const std::vector<std::string> names = table_names(backend.tables());
   for (const std::string& pattern : patterns) {
     const bool is_glob = pattern.find_first_of("*?") != std::string::npos;
@@ -167,6 +170,8 @@ Result<std::vector<std::string>> resolve_tables(Backend& backend,
     for (const std::string& name : names) {
       if (glob_matches(has_schema ? pattern : "*." + pattern, name)) found.push_back(name);
     }
+    if (messages == Messages::kToo && has_schema && glob_matches(pattern, kMessages))
+      found.push_back(kMessages);
     if (found.empty()) {
       const std::string nearest = nearest_name(has_schema ? pattern : "public." + pattern, names);
       return error(Code::kNotFound, fmt::format("there is no captured table '{}'", pattern), {},
@@ -206,10 +211,12 @@ void add_api(Router& router, Backend& backend, const HttpStats& stats, const io:
   plain("/api/v1/views/{name}", get_view);
   query("GET", "/api/v1/views/{name}/rows", get_view_rows);
   query("POST", "/api/v1/sql", post_sql);
+  query("POST", "/api/v1/tables/snapshot", post_table_snapshot);
   query("GET", "/api/v1/activity", get_activity);
   query("GET", "/api/v1/activity/tables", get_activity_tables);
   query("GET", "/api/v1/activity/heatmap", get_activity_heatmap);
   query("GET", "/api/v1/tail", get_tail);
+  query("GET", "/api/v1/verify", get_verify);
   add_unbuilt(router);
 }
 

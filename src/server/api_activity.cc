@@ -48,7 +48,7 @@ Result<ActivityRequest> read_range(const ApiContext& api, Params& params, TimeUs
         "from",
         fmt::format("is {}, not before 'to', {}", format_time(out.from), format_time(out.to)), {});
   TRY(params.status());
-  TRY_ASSIGN(out.tables, resolve_tables(api.backend, patterns));
+  TRY_ASSIGN(out.tables, resolve_tables(api.backend, patterns, Messages::kToo));
   return out;
 }
 
@@ -198,7 +198,7 @@ Response get_tail(const ApiContext& api, const Request& request) {
     tail.from_time.reset();
   }
   if (const Status status = params.status(); !status.ok()) return error_response(status.error());
-  auto tables = resolve_tables(api.backend, patterns);
+  auto tables = resolve_tables(api.backend, patterns, Messages::kToo);
   if (!tables.ok()) return error_response(tables.error());
   tail.tables = std::move(*tables);
   return tail_response(api, tail);

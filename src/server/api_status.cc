@@ -6,6 +6,27 @@
 namespace pgweir::server {
 namespace {
 
+void write_pace(JsonWriter& json, double rows_per_second, const std::optional<double>& left) {
+  json.key("rows_per_second").number(rows_per_second);
+  if (left)
+    json.key("seconds_left").number(*left);
+  else
+    json.key("seconds_left").null();
+}
+
+void write_read(JsonWriter& json, const TableReadProgress& read) {
+  json.begin_object();
+  json.key("table").string(read.table);
+  json.key("state").string(read.begun ? "reading" : "waiting");
+  json.key("rows").integer(read.rows);
+  json.key("bytes").integer(read.bytes);
+  json.key("estimated_rows").optional_integer(read.estimated_rows);
+  json.key("percent").number(read.percent);
+  write_pace(json, read.rows_per_second, read.seconds_left);
+  json.key("message").string(read.message);
+  json.end_object();
+}
+
 void write_source(JsonWriter& json, const SourceStatus& source) {
   json.key("source").begin_object();
   json.key("name").string(source.name);
@@ -17,6 +38,23 @@ void write_source(JsonWriter& json, const SourceStatus& source) {
   json.key("slot_active").boolean(source.slot_active);
   json.key("retained_wal_bytes").optional_integer(source.retained_wal_bytes);
   json.key("wal_status").optional_string(source.wal_status);
+  json.key("safe_wal_bytes").optional_integer(source.safe_wal_bytes);
+  json.key("wal_limit_bytes").optional_integer(source.wal_limit_bytes);
+  json.key("retained_growth_bytes_per_second");
+  if (source.retained_growth_bytes_per_second) {
+    json.number(*source.retained_growth_bytes_per_second);
+  } else {
+    json.null();
+  }
+  json.key("slot_seconds_left").optional_integer(source.slot_seconds_left);
+  json.key("slot_invalidation_reason").optional_string(source.slot_invalidation_reason);
+  json.key("slot_failover");
+  if (source.slot_failover) {
+    json.boolean(*source.slot_failover);
+  } else {
+    json.null();
+  }
+  json.key("slot_alarm").optional_string(source.slot_alarm);
   json.key("received_lsn");
   write_lsn(json, source.received_lsn);
   json.key("confirmed_lsn");
@@ -26,13 +64,26 @@ void write_source(JsonWriter& json, const SourceStatus& source) {
   json.key("last_commit_time");
   write_time(json, source.last_commit_time);
   json.key("tables").integer(source.tables);
+  const SchemaKnowledge& schema = source.schema_changes;
+  json.key("schema_changes").begin_object();
+  json.key("told_by").string(schema.at_once ? "event_trigger" : "catalog");
+  json.key("asked");
+  write_time(json, schema.asked);
+  json.key("error").optional_string(schema.error);
+  json.end_object();
   const SnapshotProgress& snapshot = source.snapshot;
   json.key("snapshot").begin_object();
   json.key("state").string(name_of(snapshot.state));
   json.key("rows").integer(snapshot.rows);
   json.key("tables_done").integer(snapshot.tables_done);
   json.key("tables_total").integer(snapshot.tables_total);
-  json.end_object().end_object();
+  json.key("bytes").integer(snapshot.bytes);
+  json.key("estimated_rows").optional_integer(snapshot.estimated_rows);
+  write_pace(json, snapshot.rows_per_second, snapshot.seconds_left);
+  json.end_object();
+  json.key("reads").begin_array();
+  for (const TableReadProgress& read : source.reads) write_read(json, read);
+  json.end_array().end_object();
 }
 
 void write_log(JsonWriter& json, const LogStatus& log) {
@@ -83,6 +134,7 @@ void write_table(JsonWriter& json, const TableInfo& table) {
   json.key("last_change");
   write_time(json, table.last_change);
   json.key("error").optional_string(table.error);
+  if (table.reading_percent) json.key("reading_percent").number(*table.reading_percent);
   json.end_object();
 }
 

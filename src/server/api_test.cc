@@ -112,7 +112,7 @@ TEST(Api, WrongParametersAreNamed) {
        "400 invalid: parameter 'bucket' is 'week' | one of minute, hour, day"},
       {"/api/v1/activity?op=insert,upsert",
        "400 invalid: parameter 'op' holds 'upsert' | any of insert, update, delete, truncate, "
-       "read, or of the letters iudtr"},
+       "read, message, or of the letters iudtrm"},
       {"/api/v1/activity?table=public.acounts",
        "404 not_found: there is no captured table 'public.acounts' | did you mean "
        "'public.accounts'?"},
@@ -311,6 +311,27 @@ TEST(Api, HeadOfTailOpensNothing) {
   EXPECT_THAT(client.read_to_end(), HasSubstr("text/event-stream"));
   f.server->stop();
   EXPECT_EQ(f.backend.subscriptions(), 0);
+}
+
+TEST(Api, VerifyStreamsItsProgressAndReportThenEnds) {
+  Fixture f;
+  TestClient client(f.server->port());
+  client.send("GET /api/v1/verify?table=accounts HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_THAT(client.read_to_end(),
+              HasSubstr("data: {\"progress\":\"comparing public.accounts\"}\n\n"
+                        "data: {\"report\":{\"equal\":true}}\n\n"));
+  EXPECT_TRUE(f.backend.wait_until_unsubscribed());
+}
+
+TEST(Api, VerifyRefusesWhatItCannotDo) {
+  Fixture f;
+  EXPECT_EQ(TestClient(f.server->port()).get("/api/v1/verify?table=acounts").status, 404);
+  EXPECT_EQ(TestClient(f.server->port()).get("/api/v1/verify?tables=accounts").status, 400);
+  const Reply busy = TestClient(f.server->port()).get("/api/v1/verify?table=entries");
+  EXPECT_EQ(busy.status, 503);
+  EXPECT_THAT(busy.body, HasSubstr("another verify runs"));
+  f.backend.set_readiness({false, {"the first snapshot"}});
+  EXPECT_EQ(TestClient(f.server->port()).get("/api/v1/verify").status, 503);
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ enum class PipelineState {
   kFailed,
 };
 
-enum class Operation { kInsert, kUpdate, kDelete, kTruncate, kRead };
+enum class Operation { kInsert, kUpdate, kDelete, kTruncate, kRead, kMessage };
 
 enum class SnapshotState { kNone, kRunning, kDone };
 
@@ -44,6 +44,30 @@ struct SnapshotProgress {
   std::uint64_t rows = 0;  // read so far
   std::uint64_t tables_done = 0;
   std::uint64_t tables_total = 0;
+  std::uint64_t bytes = 0;
+  std::optional<std::uint64_t> estimated_rows;  // of all tables, by the server's statistics
+  double rows_per_second = 0;
+  std::optional<double> seconds_left;
+};
+
+// A table that is read beside the stream, or waits for it.
+struct TableReadProgress {
+  std::string table;  // schema.table
+  bool begun = false;
+  std::uint64_t rows = 0;  // in the log so far
+  std::uint64_t bytes = 0;
+  std::optional<std::uint64_t> estimated_rows;
+  double percent = 0;
+  double rows_per_second = 0;
+  std::optional<double> seconds_left;
+  std::string message;  // what it waits for; may be empty
+};
+
+// How changes of the tables' shapes become known, and how old that knowledge is.
+struct SchemaKnowledge {
+  bool at_once = false;         // an event trigger tells of them; else the catalog is asked
+  std::optional<TimeUs> asked;  // when the catalog was asked last
+  std::optional<std::string> error;
 };
 
 struct SourceStatus {
@@ -55,13 +79,22 @@ struct SourceStatus {
   std::string publication;
   bool slot_active = false;
   std::optional<std::uint64_t> retained_wal_bytes;
-  std::optional<std::string> wal_status;  // reserved, extended, unreserved, lost
+  std::optional<std::string> wal_status;         // reserved, extended, unreserved, lost
+  std::optional<std::uint64_t> safe_wal_bytes;   // that may still be written before it is in danger
+  std::optional<std::uint64_t> wal_limit_bytes;  // max_slot_wal_keep_size
+  std::optional<double> retained_growth_bytes_per_second;
+  std::optional<std::uint64_t> slot_seconds_left;  // until the limit, at that rate
+  std::optional<std::string> slot_invalidation_reason;
+  std::optional<bool> slot_failover;      // standbys keep a copy of it
+  std::optional<std::string> slot_alarm;  // what is alarming, in words
   model::Lsn received_lsn{};
   model::Lsn confirmed_lsn{};
   model::Lsn server_lsn{};
   std::optional<TimeUs> last_commit_time;
   std::uint64_t tables = 0;
+  SchemaKnowledge schema_changes;
   SnapshotProgress snapshot;
+  std::vector<TableReadProgress> reads;
 };
 
 struct LogStatus {
@@ -136,7 +169,8 @@ struct TableInfo {
   std::uint64_t truncates = 0;
   std::uint64_t reads = 0;
   std::optional<TimeUs> last_change;
-  std::optional<std::string> error;  // why the mirror of this table alone has stopped
+  std::optional<std::string> error;       // why the mirror of this table alone has stopped
+  std::optional<double> reading_percent;  // while it is read beside the stream
 };
 
 // How the text of a cell becomes JSON (rows.h has the rules).
@@ -268,6 +302,8 @@ class EventSink {
   virtual SinkState wait_for_room(Milliseconds timeout) = 0;
   // Ends the stream from the producer's side; the reader is told why.
   virtual void fail(const Error& error) = 0;
+  // The same, when all is said.
+  virtual void end() = 0;
 };
 
 // Its destructor ends the delivery and waits for a send() that runs; it is never called from
@@ -298,6 +334,11 @@ class Backend {
   virtual StatusReport status() = 0;
   virtual Readiness readiness() = 0;
   virtual std::vector<TableInfo> tables() = 0;
+  // Queues readings of the captured tables that match SCHEMA.TABLE (* and ?); their names.
+  // kNotFound when there is none.
+  virtual Result<std::vector<std::string>> read_tables(const std::string& pattern) {
+    return error(Code::kUnsupported, "tables cannot be read again here", pattern);
+  }
   // view_definitions() leaves out what only a query tells: rows and position.
   virtual std::vector<ViewInfo> view_definitions() = 0;
   virtual std::vector<ViewInfo> views() = 0;
@@ -315,6 +356,12 @@ class Backend {
   // kNotFound when the log does not go back that far.
   virtual Result<std::unique_ptr<Subscription>> tail(const TailRequest& request,
                                                      std::shared_ptr<EventSink> sink) = 0;
+
+  // Compares mirrors with the source: events {"progress"} now and then, then one {"report"}, in the
+  // form that docs/http_api.md gives. `tables`: "schema.table"; empty: all mirrors. kUnavailable
+  // while another one runs. Destroying the subscription cancels it.
+  virtual Result<std::unique_ptr<Subscription>> verify(const std::vector<std::string>& tables,
+                                                       std::shared_ptr<EventSink> sink) = 0;
 
   // What the status does not hold: the pipeline's own counters, written as they are.
   virtual std::vector<MetricFamily> metrics() { return {}; }

@@ -82,6 +82,8 @@ Operation operation_of(model::Op op) {
       return Operation::kTruncate;
     case model::Op::kRead:
       return Operation::kRead;
+    case model::Op::kMessage:
+      return Operation::kMessage;
   }
   return Operation::kInsert;
 }
@@ -98,6 +100,8 @@ std::string change_as_json(const model::Batch& batch, const model::Change& chang
   json.key("time");
   write_time(json, model::value(batch.transactions[change.transaction].commit_time));
   json.key("position").string(model::to_string(position));
+  if (const auto& origin = batch.transactions[change.transaction].origin)
+    json.key("origin").string(*origin);
   json.key("before");
   write_row(json, batch, table, change.before);
   json.key("after");

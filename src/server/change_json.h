@@ -10,7 +10,8 @@ namespace pgweir::server {
 
 Operation operation_of(model::Op op);
 
-// {"op","table","lsn","time","position","before","after"}. Requires a change of `batch`.
+// {"op","table","lsn","time","position","before","after"}, and "origin" where there is one.
+// Requires a change of `batch`.
 std::string change_as_json(const model::Batch& batch, const model::Change& change,
                            const model::Position& position);
 

@@ -76,6 +76,14 @@ void EventStream::fail(const Error& error) {
   if (!ended_) end_locked("error", code_name(error.code), error.text());
 }
 
+void EventStream::end() {
+  MutexLock lock(mutex_);
+  if (ended_) return;
+  ended_ = true;
+  wake_locked();
+  room_.notify_all();
+}
+
 void EventStream::attach(std::function<void()> wake) {
   MutexLock lock(mutex_);
   wake_ = std::move(wake);

@@ -30,6 +30,7 @@ class EventStream final : public EventSink {
   SinkState wait_for_room(Milliseconds timeout) override EXCLUDES(mutex_);
   // Ends the stream with an "error" event.
   void fail(const Error& error) override EXCLUDES(mutex_);
+  void end() override EXCLUDES(mutex_);
 
   // For the server. `wake` is called, from any thread, when there is something to take again; it
   // must not call back into the stream.

@@ -27,6 +27,9 @@ class FakeBackend final : public Backend {
   Result<ActivityAnswer> activity(const ActivityRequest& request) override;
   Result<std::unique_ptr<Subscription>> tail(const TailRequest& request,
                                              std::shared_ptr<EventSink> sink) override;
+  // Says at once that all is equal; a table "public.entries" that another one runs.
+  Result<std::unique_ptr<Subscription>> verify(const std::vector<std::string>& tables,
+                                               std::shared_ptr<EventSink> sink) override;
   std::vector<MetricFamily> metrics() override {
     return {{"pgweir_engine_batches_total", "Batches", MetricKind::kCounter, {{{}, 7}}}};
   }
@@ -94,9 +97,15 @@ inline StatusReport FakeBackend::status() {
   source.slot_active = true;
   source.retained_wal_bytes = 1024;
   source.wal_status = "reserved";
+  source.safe_wal_bytes = 10'000'000;
+  source.wal_limit_bytes = 16'777'216;
+  source.retained_growth_bytes_per_second = 0.5;
+  source.slot_seconds_left = 20'000'000;
+  source.slot_failover = false;
   source.received_lsn = source.confirmed_lsn = source.server_lsn = kFakeLsn;
   source.last_commit_time = kFakeTime;
   source.tables = 2;
+  source.schema_changes.asked = kFakeTime;
   source.snapshot = {SnapshotState::kDone, 1000, 2, 2};
   out.log = {123'456, 1, kFakeTime, model::Lsn{0x16B0000}, kFakeLsn, 50'000'000'000};
   out.followers = {
@@ -210,6 +219,18 @@ inline Result<std::unique_ptr<Subscription>> FakeBackend::tail(const TailRequest
   std::lock_guard lock(mutex_);
   asked_.tail = request;
   sink_ = sink;
+  ++subscriptions_;
+  return std::unique_ptr<Subscription>(std::make_unique<FakeSubscription>(*this));
+}
+
+inline Result<std::unique_ptr<Subscription>> FakeBackend::verify(
+    const std::vector<std::string>& tables, std::shared_ptr<EventSink> sink) {
+  if (tables == std::vector<std::string>{"public.entries"})
+    return error(Code::kUnavailable, "another verify runs");
+  sink->send({"", R"({"progress":"comparing public.accounts"})"});
+  sink->send({"", R"({"report":{"equal":true}})"});
+  sink->end();
+  std::lock_guard lock(mutex_);
   ++subscriptions_;
   return std::unique_ptr<Subscription>(std::make_unique<FakeSubscription>(*this));
 }

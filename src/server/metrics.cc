@@ -87,6 +87,18 @@ void collect_source(Collector& out, const StatusReport& status) {
   for (const char* name : {"reserved", "extended", "unreserved", "lost"}) {
     if (source.wal_status) out.add(*source.wal_status == name ? 1 : 0, {{"status", name}});
   }
+  out.gauge("pgweir_source_safe_wal_bytes",
+            "WAL that may still be written before the slot is in danger; none without a limit",
+            as_double(source.safe_wal_bytes));
+  out.gauge("pgweir_source_wal_limit_bytes", "max_slot_wal_keep_size; none without a limit",
+            as_double(source.wal_limit_bytes));
+  out.gauge("pgweir_source_retained_wal_growth_bytes_per_second",
+            "How fast the WAL that the slot holds back grows",
+            source.retained_growth_bytes_per_second);
+  out.gauge("pgweir_slot_seconds_left", "Time until the slot is lost, at the present rate",
+            as_double(source.slot_seconds_left));
+  out.gauge("pgweir_slot_alarm", "1 while the slot is in danger or lost; the status says why",
+            source.slot_alarm ? 1 : 0);
   out.gauge("pgweir_source_received_lsn_bytes", "Position received, as a byte offset in the WAL",
             lsn_value(source.received_lsn));
   out.gauge("pgweir_source_confirmed_lsn_bytes", "Position confirmed to PostgreSQL as durable",

@@ -47,7 +47,8 @@ std::string_view name_of(TimeBucket bucket) {
 }
 
 std::string_view name_of(Operation operation) {
-  static constexpr std::string_view kNames[] = {"insert", "update", "delete", "truncate", "read"};
+  static constexpr std::string_view kNames[] = {"insert",   "update", "delete",
+                                                "truncate", "read",   "message"};
   return pick(kNames, operation);
 }
 

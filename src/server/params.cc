@@ -12,9 +12,9 @@
 namespace pgweir::server {
 namespace {
 
-constexpr std::array<std::string_view, 5> kOperationNames{"insert", "update", "delete", "truncate",
-                                                          "read"};
-constexpr std::string_view kOperationLetters = "iudtr";
+constexpr std::array<std::string_view, 6> kOperationNames{"insert",   "update", "delete",
+                                                          "truncate", "read",   "message"};
+constexpr std::string_view kOperationLetters = "iudtrm";
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& known) {
   const std::string nearest = nearest_name(name, known);
   if (!nearest.empty()) return fmt::format("did you mean '{}'?", nearest);

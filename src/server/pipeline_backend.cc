@@ -73,6 +73,28 @@ std::uint64_t difference(model::Lsn from, model::Lsn to) {
   return to > from ? model::value(to) - model::value(from) : 0;
 }
 
+void add_slot(StatusReport& out, const pipeline::SlotHealth& health, const std::string& name) {
+  SourceStatus& source = out.source;
+  if (health.slot) {
+    const postgres::SlotInfo& slot = *health.slot;
+    source.retained_wal_bytes = slot.retained_bytes;
+    source.wal_status = slot.wal_status;
+    source.safe_wal_bytes = slot.safe_bytes;
+    source.wal_limit_bytes = slot.limit_bytes;
+    source.slot_failover = slot.failover;
+    if (!slot.invalidation_reason.empty())
+      source.slot_invalidation_reason = slot.invalidation_reason;
+  }
+  source.retained_growth_bytes_per_second = health.growth_bytes_per_second;
+  if (health.time_left)
+    source.slot_seconds_left = static_cast<std::uint64_t>(health.time_left->count() / 1000);
+  if (health.danger == pipeline::SlotDanger::kNone) return;
+  source.slot_alarm = health.alarm;
+  out.findings.push_back(
+      {health.danger == pipeline::SlotDanger::kLost ? Severity::kError : Severity::kWarning,
+       "slot " + name, health.alarm, health.hint});
+}
+
 const char* operation_name(Operation operation) {
   switch (operation) {
     case Operation::kInsert:
@@ -85,6 +107,8 @@ const char* operation_name(Operation operation) {
       return "t";
     case Operation::kRead:
       return "r";
+    case Operation::kMessage:
+      return "m";
   }
   return "i";
 }
@@ -99,6 +123,8 @@ Operation operation_of(std::string_view letter) {
       return Operation::kTruncate;
     case 'r':
       return Operation::kRead;
+    case 'm':
+      return Operation::kMessage;
     default:
       return Operation::kInsert;
   }
@@ -173,6 +199,40 @@ Rates PipelineBackend::rates(std::uint64_t changes, std::uint64_t bytes) {
           static_cast<double>(bytes - older_.bytes) / seconds};
 }
 
+namespace {
+
+// How fast it went since it began, and how long the rest takes at that pace.
+void set_pace(std::uint64_t rows, std::int64_t estimated, std::int64_t began_us,
+              std::int64_t now_us, double& rows_per_second,
+              std::optional<std::uint64_t>& estimated_rows, std::optional<double>& seconds_left) {
+  if (estimated >= 0) estimated_rows = static_cast<std::uint64_t>(estimated);
+  if (began_us == 0 || now_us <= began_us) return;
+  rows_per_second = static_cast<double>(rows) * 1e6 / static_cast<double>(now_us - began_us);
+  if (!estimated_rows || rows_per_second <= 0) return;
+  const std::uint64_t left = *estimated_rows > rows ? *estimated_rows - rows : 0;
+  seconds_left = static_cast<double>(left) / rows_per_second;
+}
+
+std::vector<TableReadProgress> reads_of(const pipeline::CaptureStatus& capture,
+                                        std::int64_t now_us) {
+  std::vector<TableReadProgress> out;
+  for (const pipeline::TableReadStatus& read : capture.reads) {
+    TableReadProgress row;
+    row.table = read.name;
+    row.begun = read.begun;
+    row.rows = read.rows;
+    row.bytes = read.bytes;
+    row.percent = read.fraction * 100;
+    row.message = read.message;
+    set_pace(read.rows, read.estimated_rows, read.began_us, now_us, row.rows_per_second,
+             row.estimated_rows, row.seconds_left);
+    out.push_back(std::move(row));
+  }
+  return out;
+}
+
+}  // namespace
+
 StatusReport PipelineBackend::status() {
   const pipeline::CaptureStatus capture = pipeline_.capture_status();
   const config::Config& config = pipeline_.config();
@@ -191,13 +251,21 @@ StatusReport PipelineBackend::status() {
   out.source.received_lsn = capture.received_lsn;
   out.source.confirmed_lsn = capture.confirmed_lsn;
   out.source.server_lsn = capture.server_lsn;
-  if (capture.slot) {
-    out.source.retained_wal_bytes = capture.slot->retained_bytes;
-    out.source.wal_status = capture.slot->wal_status;
-  }
+  add_slot(out, capture.slot, config.source.slot);
   out.source.last_commit_time = time_or_none(capture.last_commit_time);
   out.source.tables = capture.tables.size();
+  const pipeline::SchemaWatchStatus& schema = capture.schema;
+  out.source.schema_changes.at_once = schema.ddl_trigger;
+  if (schema.looked_us != 0) out.source.schema_changes.asked = schema.looked_us;
+  if (schema.failure) {
+    out.source.schema_changes.error = schema.failure->text();
+    out.findings.push_back({Severity::kWarning, "source",
+                            "changes of tables may stay unknown: " + schema.failure->message,
+                            schema.failure->hint});
+  }
   out.source.snapshot.rows = capture.snapshot.rows;
+  out.source.snapshot.bytes = capture.snapshot.bytes;
+  out.source.reads = reads_of(capture, pipeline_.clock().now_us());
   out.source.snapshot.tables_done = capture.snapshot.parts_done;
   out.source.snapshot.tables_total = capture.snapshot.parts;
   out.source.snapshot.state =
@@ -205,6 +273,12 @@ StatusReport PipelineBackend::status() {
           ? SnapshotState::kRunning
           : (pipeline_.log().durable_position() == model::Position{} ? SnapshotState::kNone
                                                                      : SnapshotState::kDone);
+  if (out.source.snapshot.state == SnapshotState::kRunning) {
+    SnapshotProgress& progress = out.source.snapshot;
+    set_pace(progress.rows, capture.snapshot_estimated_rows, capture.snapshot_began_us,
+             pipeline_.clock().now_us(), progress.rows_per_second, progress.estimated_rows,
+             progress.seconds_left);
+  }
   const auto segments = pipeline_.log().segments();
   out.log.bytes = pipeline_.log().bytes();
   out.log.segments = segments.size();
@@ -237,6 +311,19 @@ Readiness PipelineBackend::readiness() {
   if (!out.snapshot_complete) out.not_ready.push_back("The first snapshot is not complete.");
   if (capture.state != pipeline::CaptureState::kStreaming)
     out.not_ready.push_back("The source is not streaming.");
+  if (engine != nullptr) {
+    // What was read has still to reach the mirrors.
+    if (engine->position().position.epoch < pipeline_.log().epoch())
+      out.not_ready.push_back("The engine has not come to the new slot's changes yet.");
+    for (const engine::Mirror& mirror : engine->mirrors()) {
+      if (mirror.reading)
+        out.not_ready.push_back(
+            fmt::format("Rows of table {} are on their way.", mirror.table.qualified_name()));
+    }
+  }
+  for (const pipeline::TableReadStatus& read : capture.reads)
+    out.not_ready.push_back(
+        fmt::format("Table {} is being read ({:.0f} %).", read.name, read.fraction * 100));
   for (const FollowerStatus& follower : followers(capture)) {
     if (follower.state == FollowerState::kFailed || follower.state == FollowerState::kLost)
       out.not_ready.push_back(fmt::format("Follower {} has stopped.", follower.name));
@@ -257,6 +344,10 @@ std::vector<TableInfo> PipelineBackend::tables() {
     for (std::uint32_t i = 0; i < table.columns.size(); ++i)
       info.columns.push_back(
           {table.columns[i].name, table.columns[i].type_name, is_key_column(table, i)});
+  }
+  for (const pipeline::TableReadStatus& read : pipeline_.capture_status().reads) {
+    const auto entry = by_name.find(read.name);
+    if (entry != by_name.end()) entry->second.reading_percent = read.fraction * 100;
   }
   std::vector<engine::Mirror> mirrors;
   if (pipeline_.engine() != nullptr) mirrors = pipeline_.engine()->mirrors();
@@ -300,6 +391,8 @@ std::vector<TableInfo> PipelineBackend::tables() {
             break;
           case Operation::kRead:
             info.reads = changes;
+            break;
+          case Operation::kMessage:
             break;
         }
         info.last_change = std::max(info.last_change.value_or(0), number(row[3]));

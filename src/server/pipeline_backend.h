@@ -4,6 +4,7 @@
 // Threads: any; every query reads on a connection of its own at one position.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -30,6 +31,9 @@ class PipelineBackend final : public Backend {
   StatusReport status() override;
   Readiness readiness() override;
   std::vector<TableInfo> tables() override;
+  Result<std::vector<std::string>> read_tables(const std::string& pattern) override {
+    return pipeline_.read_tables(pattern);
+  }
   std::vector<ViewInfo> view_definitions() override;
   std::vector<ViewInfo> views() override;
   Result<RowsAnswer> view_rows(const std::string& name, const RowsRequest& request) override;
@@ -37,6 +41,8 @@ class PipelineBackend final : public Backend {
   Result<ActivityAnswer> activity(const ActivityRequest& request) override;
   Result<std::unique_ptr<Subscription>> tail(const TailRequest& request,
                                              std::shared_ptr<EventSink> sink) override;
+  Result<std::unique_ptr<Subscription>> verify(const std::vector<std::string>& tables,
+                                               std::shared_ptr<EventSink> sink) override;
   std::vector<MetricFamily> metrics() override;
 
  private:
@@ -52,6 +58,9 @@ class PipelineBackend final : public Backend {
     std::uint64_t changes = 0;
     std::uint64_t bytes = 0;
   };
+  // One verify at a time.
+  const std::shared_ptr<std::atomic<bool>> verifying_ = std::make_shared<std::atomic<bool>>(false);
+
   Mutex mutex_;
   Sample older_ GUARDED_BY(mutex_);
   Sample newer_ GUARDED_BY(mutex_);

@@ -116,6 +116,11 @@ class CrashFs final : public io::Fs {
       fs_.synced_.erase(path_);
       return file_->append(bytes);
     }
+    Status write_at(std::uint64_t offset, std::string_view bytes) override {
+      TRY(fs_.step("write", path_));
+      fs_.synced_.erase(path_);
+      return file_->write_at(offset, bytes);
+    }
     Status sync() override {
       TRY(fs_.step("fdatasync", path_));
       fs_.synced_.insert(path_);

@@ -184,8 +184,24 @@ bool may_mean(const RelationRef& ref, const std::string& schema, const std::stri
   return same_name(ref.name, name) && (ref.schema.empty() || same_name(ref.schema, schema));
 }
 
-// Every name that the view's expressions mention, lower case; "*" when it takes all columns.
-std::set<std::string> mentioned(const ViewDefinition& view) {
+}  // namespace
+
+ViewDefinition analyse(SqlParser& parser, const FunctionCatalog& functions, ViewSource source) {
+  ViewDefinition view;
+  view.source = std::move(source);
+  auto node = parser.parse(view.source.sql);
+  if (!node.ok()) {
+    view.refusal = node.error();
+    return view;
+  }
+  view.node = std::move(node).value();
+  Analyser(functions, view).visit(view.node, {});
+  std::sort(view.refs.begin(), view.refs.end(),
+            [](const RelationRef& a, const RelationRef& b) { return a.start < b.start; });
+  return view;
+}
+
+std::set<std::string> columns_named(const ViewDefinition& view) {
   std::set<std::string> names;
   std::set<std::string> alone;  // written without a table before them
   walk(view.node, [&](const Json& node) {
@@ -205,24 +221,10 @@ std::set<std::string> mentioned(const ViewDefinition& view) {
     if (alone.contains(lower(ref.alias.empty() ? ref.name : ref.alias)) && !ref.tumble)
       names.insert("*");
   }
-  return names;
-}
-
-}  // namespace
-
-ViewDefinition analyse(SqlParser& parser, const FunctionCatalog& functions, ViewSource source) {
-  ViewDefinition view;
-  view.source = std::move(source);
-  auto node = parser.parse(view.source.sql);
-  if (!node.ok()) {
-    view.refusal = node.error();
-    return view;
+  for (const auto& ref : view.refs) {
+    if (ref.tumble) names.insert(lower(ref.tumble->time_column));
   }
-  view.node = std::move(node).value();
-  Analyser(functions, view).visit(view.node, {});
-  std::sort(view.refs.begin(), view.refs.end(),
-            [](const RelationRef& a, const RelationRef& b) { return a.start < b.start; });
-  return view;
+  return names;
 }
 
 std::optional<std::vector<std::uint32_t>> columns_used(const std::vector<ViewDefinition>& views,
@@ -234,8 +236,7 @@ std::optional<std::vector<std::uint32_t>> columns_used(const std::vector<ViewDef
     for (const RelationRef& ref : view.refs) {
       if (!may_mean(ref, table.schema, table.name)) continue;
       read = true;
-      names.merge(mentioned(view));
-      if (ref.tumble) names.insert(lower(ref.tumble->time_column));
+      names.merge(columns_named(view));
     }
   }
   if (!read) return std::nullopt;

@@ -60,6 +60,9 @@ ViewDefinition analyse(SqlParser& parser, const FunctionCatalog& functions, View
 std::optional<std::vector<std::uint32_t>> columns_used(const std::vector<ViewDefinition>& views,
                                                        const model::Table& table);
 
+// Every name that the view may mean a column by, in lower case; with "*" when it takes all columns.
+std::set<std::string> columns_named(const ViewDefinition& view);
+
 // A table or a view that a name may mean.
 struct Named {
   std::string schema;  // "" for a view

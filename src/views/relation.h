@@ -18,6 +18,8 @@ struct Relation {
   std::string table;   // "entries", "balance"
   // SQL, quoted, for FROM: the columns alone, as users see them.
   std::string rows;
+  // Of a mirror: engine::Mirror::rows_id.
+  std::string rows_id;
   // SQL, quoted, for FROM: the columns, the key columns that are not among them, kHashColumn.
   std::string content;
   // The store whose content this is, where `content` shows nothing else; its owner may make it

@@ -1,7 +1,8 @@
 // A bank in an engine, with three views over it (a filter, a join with group, a window count), for
 // benchmarks: filled with as many rows as wanted, then given batches of random changes.
 //
-// Life:    filled by the constructor, as a snapshot would; its folder is removed at the end.
+// Life:    filled by the constructor, as a snapshot would; its folder is removed at the end, unless
+//          the bank is kept: then it is opened again by the next bank of that folder, as it was.
 // Threads: one thread. Not used by the product.
 #pragma once
 
@@ -10,6 +11,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <random>
 #include <string>
@@ -22,13 +24,15 @@
 namespace pgweir::views {
 
 enum class BankKeys { kUuid, kBigint };
+enum class BankLife { kRemoved, kKept };
 
 class TestingBank {
  public:
   TestingBank(const std::string& folder, std::uint32_t rows, BankKeys keys = BankKeys::kUuid,
-              std::uint64_t memory_bytes = kGiB)
-      : folder_(folder), keys_(keys) {
-    std::filesystem::remove_all(folder_);
+              std::uint64_t memory_bytes = kGiB, BankLife life = BankLife::kRemoved)
+      : folder_(folder), keys_(keys), life_(life) {
+    const bool found = life == BankLife::kKept && std::filesystem::exists(memory_file());
+    if (!found) std::filesystem::remove_all(folder_);
     views_ = ViewSet::create({{"large", "SELECT id, amount FROM entries WHERE amount > 900"},
                               {"by_region",
                                "SELECT region, count(*) AS n, sum(amount) AS amount FROM entries "
@@ -43,15 +47,23 @@ class TestingBank {
             {.directory = folder_, .memory_bytes = memory_bytes},
             [this](const model::Table& each) { return views_->wanted_columns(each); }, logger_)
             .value();
-    check(engine_->begin_snapshot(next_));
+    if (!found) check(engine_->begin_snapshot(next_));
     check(views_->open(*engine_));
     engine_->set_maintainer(views_.get());
-    fill(rows);
+    if (found) {
+      remember();
+    } else {
+      fill(rows);
+    }
   }
   ~TestingBank() {
     views_->close();
     engine_.reset();
-    std::filesystem::remove_all(folder_);
+    if (life_ == BankLife::kKept) {
+      note_down();
+    } else {
+      std::filesystem::remove_all(folder_);
+    }
   }
   TestingBank(const TestingBank&) = delete;
   TestingBank& operator=(const TestingBank&) = delete;
@@ -155,12 +167,29 @@ class TestingBank {
     check(engine_->end_snapshot(next_, model::Lsn{2}));
   }
 
+  // What a kept bank must know beside its folder.
+  std::string memory_file() const { return folder_ + "/bank"; }
+  void note_down() const {
+    std::ofstream out(memory_file());
+    out << random_ << ' ' << next_number_ << ' ' << lsn_ << ' ' << live_.size();
+    for (const std::uint32_t number : live_) out << ' ' << number;
+  }
+  void remember() {
+    std::ifstream in(memory_file());
+    std::size_t count = 0;
+    in >> random_ >> next_number_ >> lsn_ >> count;
+    live_.resize(count);
+    for (std::uint32_t& number : live_) in >> number;
+    next_ = engine_->position().position;
+  }
+
   model::Column key_column(const char* name) const {
     return engine::typed_column(name, keys_ == BankKeys::kUuid ? 2950 : 20);
   }
 
   const std::string folder_;
   const BankKeys keys_;
+  const BankLife life_;
   Logger logger_{LogLevel::kWarning};
   std::unique_ptr<ViewSet> views_;
   std::unique_ptr<engine::Engine> engine_;

@@ -29,12 +29,17 @@ Status check_columns(const std::vector<engine::StoreColumn>& columns) {
   return {};
 }
 
-std::string describe_relation(const Relation& relation) {
+// Its name, its key, and the columns that are `named` ("*": all of them).
+std::string describe_relation(const Relation& relation, const std::set<std::string>& named) {
   std::string text = relation.name + (relation.unique ? " unique(" : " bag(");
-  for (const auto& key : relation.key) text += key.name + " ";
+  for (const auto& key : relation.key) text += fmt::format("{} {} ", key.name, key.type);
   text += ")";
-  for (const auto& column : relation.columns)
-    text += fmt::format(" {} {}", column.name, column.type);
+  // The rows of a bag are told apart by all columns.
+  const bool all = named.contains("*") || !relation.unique;
+  for (const auto& column : relation.columns) {
+    if (all || named.contains(lower(column.name)))
+      text += fmt::format(" {} {}", column.name, column.type);
+  }
   return text;
 }
 
@@ -51,6 +56,7 @@ void ViewSet::declare_mirror(const engine::Mirror& mirror) {
   relation->rows = mirror.name;
   relation->content = store->content_name();
   relation->store = store;
+  relation->rows_id = mirror.rows_id;
   relation->columns = spec.columns;
   relation->unique = spec.unique;
   relation->key.clear();
@@ -116,8 +122,8 @@ void ViewSet::bind_all() {
   mirrors_.clear();
   stopped_.clear();
   next_id_ = 0;
-  for (const engine::Mirror& mirror : engine_->mirrors()) declare_mirror(mirror);
-  for (const auto& [name, mirror] : unbound_) declare_mirror(mirror);
+  for (const engine::Mirror& mirror : mirrors_now_ ? *mirrors_now_ : engine_->mirrors())
+    declare_mirror(mirror);
   for (const ViewDefinition& definition : definitions_)
     views_.push_back(std::make_unique<View>(definition));
   find_dependencies();
@@ -214,16 +220,19 @@ Status ViewSet::make_strategy_of(View& view) {
   return parser_->declare("main", view.name(), view.columns);
 }
 
-std::string ViewSet::fingerprint_of(const Relation& relation) const {
+// Of its columns only those `named` count: others may come and go.
+std::string ViewSet::fingerprint_of(const Relation& relation,
+                                    const std::set<std::string>& named) const {
   const View* view = view_of(relation);
   return view != nullptr ? view->name() + " {" + view->fingerprint + "}"
-                         : relation.content + " " + describe_relation(relation);
+                         : relation.rows_id + " " + describe_relation(relation, named);
 }
 
 std::string ViewSet::fingerprint_of(const View& view) const {
   std::string text = fmt::format("{} {} {} {}", kStateVersion, duck::library_version(),
                                  view.strategy->kind(), view.definition.source.sql);
-  for (const Relation* relation : view.relations) text += "\n" + fingerprint_of(*relation);
+  const std::set<std::string> named = columns_named(view.definition);
+  for (const Relation* relation : view.relations) text += "\n" + fingerprint_of(*relation, named);
   return text;
 }
 

@@ -72,7 +72,7 @@ void ViewSet::close() {
 void ViewSet::database_closes() {
   close();
   stopped_.clear();
-  unbound_.clear();
+  mirrors_now_.reset();
   made_at_.reset();
   undone_ = false;
 }
@@ -162,7 +162,7 @@ Status ViewSet::set_up(duck::Connection& connection, View& view, const StoredVie
 
 Status ViewSet::set_up(duck::Connection& connection, Arrangement& arrangement,
                        const StoredView* stored, Keep keep) {
-  const std::string shape = arrangement.shape() + "\n" + fingerprint_of(arrangement.relation());
+  const std::string shape = arrangement.shape() + "\n" + fingerprint_of(arrangement.relation(), {});
   const bool kept = stored != nullptr && stored->fingerprint == shape && keep == Keep::kUnchanged;
   TRY(arrangement.setup(connection, kept));
   return kept ? Status{} : ViewCatalog::save(connection, arrangement.store_name(), {shape, ""});
@@ -220,16 +220,29 @@ Status ViewSet::open_again(duck::Connection& connection) {
   bind_all();
   states_made();
   undone_ = false;
-  unbound_.clear();
   TRY(set_up_all(connection, Transactions::kCallers, Keep::kUnchanged));
   publish();
+  return {};
+}
+
+Status ViewSet::mirrors_changed(duck::Connection& connection, std::vector<engine::Mirror> mirrors) {
+  mirrors_now_ = std::move(mirrors);
+  if (definitions_.empty()) return {};
+  TRY(before_changes(connection));
+  std::map<std::string, ViewState> before;
+  for (const auto& view : views_) before[view->name()] = view->state;
+  TRY(open_again(connection));
+  for (const auto& view : views_) {
+    if (before[view->name()] != ViewState::kLive || view->live()) continue;
+    logger_.error("view {} stops: {}", view->name(), view->error ? view->error->text() : "");
+  }
   return {};
 }
 
 void ViewSet::rolled_back() {
   if (made_at_) undone_ = true;
   made_at_.reset();
-  unbound_.clear();
+  mirrors_now_.reset();
   recount_ = true;
 }
 
@@ -237,11 +250,7 @@ Status ViewSet::table_changed(duck::Connection& connection, const engine::Mirror
                               const engine::Delta& delta) {
   TRY(before_changes(connection));
   Relation* relation = bound(mirror);
-  if (relation == nullptr) {
-    // Bound at the end of the batch, when the mirrors are still.
-    if (columns_used(definitions_, mirror.table)) unbound_[mirror.table.qualified_name()] = mirror;
-    return {};
-  }
+  if (relation == nullptr) return {};
   relation->store = mirror.store;
   relation->delta = delta.table;
   return give_delta(connection, *relation);
@@ -281,7 +290,7 @@ Status ViewSet::batch_applied(duck::Connection& connection) {
     view->changed = false;
     TRY(view->strategy->clear_delta(connection));
   }
-  return end_batch(connection);
+  return end_batch();
 }
 
 Status ViewSet::finish(duck::Connection& connection, View& view) {
@@ -300,8 +309,7 @@ Status ViewSet::finish(duck::Connection& connection, View& view) {
   return give_delta(connection, relation);
 }
 
-Status ViewSet::end_batch(duck::Connection& connection) {
-  if (!unbound_.empty()) return open_again(connection);
+Status ViewSet::end_batch() {
   short_of_memory_times_ = 0;
   if (recount_ || ++batches_ % kRecountBatches == 0) {
     recount_ = false;
@@ -325,10 +333,8 @@ Status ViewSet::rebuild(duck::Connection& connection) {
 
 Status ViewSet::table_replaced(duck::Connection& connection, const engine::Mirror& mirror) {
   TRY(before_changes(connection));
-  Relation* relation = bound(mirror);
-  if (relation != nullptr) return renew(connection, *relation);
-  if (columns_used(definitions_, mirror.table)) unbound_[mirror.table.qualified_name()] = mirror;
-  return {};
+  const Relation* relation = bound(mirror);
+  return relation == nullptr ? Status{} : renew(connection, *relation);
 }
 
 // Makes the states above a relation anew, in the middle of a batch: of what their inputs are at

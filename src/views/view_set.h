@@ -113,6 +113,8 @@ class ViewSet : public engine::ViewMaintainer {
   Status rebuild(duck::Connection& connection) override;
   Status table_replaced(duck::Connection& connection, const engine::Mirror& mirror) override;
   Status table_stopped(duck::Connection& connection, const engine::Mirror& mirror) override;
+  Status mirrors_changed(duck::Connection& connection,
+                         std::vector<engine::Mirror> mirrors) override;
   void rolled_back() override;
   void database_closes() override;
   Status database_opened(engine::Engine& engine) override { return open(engine); }
@@ -132,7 +134,7 @@ class ViewSet : public engine::ViewMaintainer {
   std::vector<Named> known_names() const;
   void declare_mirror(const engine::Mirror& mirror);
   std::string fingerprint_of(const View& view) const;
-  std::string fingerprint_of(const Relation& relation) const;
+  std::string fingerprint_of(const Relation& relation, const std::set<std::string>& named) const;
 
   // Keeping (view_set.cc).
   enum class Transactions { kOwn, kCallers };
@@ -148,7 +150,7 @@ class ViewSet : public engine::ViewMaintainer {
   void states_made();
   Status give_delta(duck::Connection& connection, const Relation& relation);
   Status finish(duck::Connection& connection, View& view);
-  Status end_batch(duck::Connection& connection);
+  Status end_batch();
   bool loading(duck::Connection& connection) const;
 
   // Setting aside (view_failures.cc).
@@ -186,7 +188,8 @@ class ViewSet : public engine::ViewMaintainer {
   std::size_t next_id_ = 0;  // of temporary tables
   std::uint64_t batches_ = 0;
 
-  std::map<std::string, engine::Mirror> unbound_;  // seen in this batch: new, or of another shape
+  // As the engine's open transaction has left them; without it, as the engine shows them.
+  std::optional<std::vector<engine::Mirror>> mirrors_now_;
   // States were made in the engine's transaction that began at this position: its rollback, which
   // sets undone_, takes them away, and everything is opened again before the next change.
   std::optional<model::Position> made_at_;

@@ -357,8 +357,9 @@ TEST_F(BadInput, DataFolderThatCannotBeMade) {
 TEST_F(BadInput, DamagedSegmentNamesFileAndOffset) {
   ASSERT_EQ(run(source() + data(), {"--once"}).code, 0);
   std::string segment;
-  for (const auto& entry : std::filesystem::directory_iterator(scratch_.file("data/log")))
-    segment = entry.path().string();
+  for (const auto& entry : std::filesystem::directory_iterator(scratch_.file("data/log"))) {
+    if (entry.path().extension() == ".log") segment = entry.path().string();
+  }
   std::fstream file(segment, std::ios::in | std::ios::out | std::ios::binary);
   file.seekp(200);
   file.write("\xff\xff\xff\xff", 4);

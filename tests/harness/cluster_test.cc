@@ -24,4 +24,10 @@ TEST(Cluster, IsReadyAgainAfterEveryKill) {
   EXPECT_EQ(cluster.sql("SELECT count(*) FROM t"), "5");
 }
 
+TEST(Cluster, IsOfTheVersionAskedFor) {
+  Cluster cluster;
+  EXPECT_EQ(cluster.sql("SELECT current_setting('server_version_num')::int / 10000"),
+            std::to_string(default_version()));
+}
+
 }  // namespace pgweir::harness

@@ -6,7 +6,8 @@
 
 namespace pgweir::harness {
 
-Scenario::Scenario(const std::string& setup, const std::string& yaml, const std::string& tables)
+Scenario::Scenario(const std::string& setup, const std::string& yaml, const std::string& tables,
+                   const std::string& source)
     : database_(shared_cluster().create_database()),
       slot_("slot_" + database_),
       publication_("pub_" + database_) {
@@ -14,8 +15,9 @@ Scenario::Scenario(const std::string& setup, const std::string& yaml, const std:
   program_ = std::make_unique<Program>(
       scratch_.path(),
       fmt::format(
-          "source: {{url: \"{}\", slot: {}, publication: {}, tables: {}}}\ndata: {}/data\n{}",
-          shared_cluster().url(database_), slot_, publication_, tables, scratch_.path(), yaml));
+          "source: {{url: \"{}\", slot: {}, publication: {}, tables: {}{}}}\ndata: {}/data\n{}",
+          shared_cluster().url(database_), slot_, publication_, tables, source, scratch_.path(),
+          yaml));
 }
 
 Scenario::~Scenario() {

@@ -15,9 +15,10 @@ namespace pgweir::harness {
 
 class Scenario {
  public:
-  // Runs `setup` in a database of its own. `yaml` goes behind source and data.
+  // Runs `setup` in a database of its own. `yaml` goes behind source and data, `source` into the
+  // source: ", catalog_interval: 200ms".
   Scenario(const std::string& setup, const std::string& yaml,
-           const std::string& tables = "[public.*]");
+           const std::string& tables = "[public.*]", const std::string& source = "");
   ~Scenario();
 
   Program& program() { return *program_; }

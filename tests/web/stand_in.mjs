@@ -3,7 +3,7 @@
 //
 //   node tests/web/stand_in.mjs [SCENARIO] [PORT]
 //
-// Scenarios: normal, empty, error, snapshot, slow, trouble, disk, token.
+// Scenarios: normal, empty, error, snapshot, reading, slow, trouble, disk, token.
 
 import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
@@ -363,9 +363,44 @@ function status(scenario) {
     now.followers = [];
     now.rates = { changes_per_second: 0, bytes_per_second: 0 };
   }
+  if (scenario === 'reading') {
+    now.source.reads = [
+      {
+        table: 'public.transfers',
+        state: 'reading',
+        rows: 250_000,
+        bytes: 20_000_000,
+        estimated_rows: 1_000_000,
+        percent: 25.1,
+        rows_per_second: 50_000,
+        seconds_left: 15,
+        message: 'waits for transactions that began before it: pid 4711, 12 s old',
+      },
+      {
+        table: 'public.orders',
+        state: 'waiting',
+        rows: 0,
+        bytes: 0,
+        estimated_rows: null,
+        percent: 0,
+        rows_per_second: 0,
+        seconds_left: null,
+        message: '',
+      },
+    ];
+  }
   if (scenario === 'snapshot') {
     now.state = 'snapshotting';
-    now.source.snapshot = { state: 'running', rows: 1_204_332, tables_done: 1, tables_total: 4 };
+    now.source.snapshot = {
+      state: 'running',
+      rows: 1_204_332,
+      tables_done: 1,
+      tables_total: 4,
+      bytes: 90_000_000,
+      estimated_rows: 4_000_000,
+      rows_per_second: 402_117.4,
+      seconds_left: 7,
+    };
     now.followers = now.followers.map((one) => ({
       ...one,
       state: 'catching_up',

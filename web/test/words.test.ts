@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Status, View } from '../src/lib/types';
-import { headline, problems } from '../src/lib/words';
+import { headline, problems, readingPace } from '../src/lib/words';
 
 const base: Status = {
   state: 'streaming',
@@ -139,6 +139,17 @@ describe('problems', () => {
       /keeps 5 GiB of WAL/,
     ],
     [
+      'an alarm of the slot, once',
+      {
+        ...base,
+        source: { ...base.source, wal_status: 'lost', slot_alarm: 'slot is lost: removed' },
+        findings: [
+          { severity: 'error', subject: 'slot pgweir', message: 'slot is lost: removed', hint: 'x' },
+        ],
+      },
+      /^slot pgweir: slot is lost: removed/,
+    ],
+    [
       'a slot that nobody reads',
       { ...base, source: { ...base.source, slot_active: false } },
       /Nobody reads slot pgweir/,
@@ -176,5 +187,19 @@ describe('problems', () => {
       ],
     };
     expect(problems(status, [failedView]).map((one) => one.tone)).toEqual(['bad', 'bad', 'warn']);
+  });
+});
+
+describe('the pace of a reading', () => {
+  it.each([
+    [{ rows: 5 }, '5 rows so far'],
+    [{ rows: 1, estimated_rows: null, rows_per_second: 0, seconds_left: null }, '1 row so far'],
+    [
+      { rows: 1_200, estimated_rows: 4_000_000.4, rows_per_second: 402_117.4, seconds_left: 190 },
+      '1,200 of about 4,000,000 rows, 402,117 rows/s, about 3 min 10 s left',
+    ],
+    [{ rows: 90, estimated_rows: 80, rows_per_second: 3, seconds_left: 0.2 }, '90 rows so far, 3 rows/s, about 1 s left'],
+  ])('of %j', (read, words) => {
+    expect(readingPace(read)).toBe(words);
   });
 });

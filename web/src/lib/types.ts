@@ -15,6 +15,24 @@ export interface Snapshot {
   rows?: Count;
   tables_done?: number;
   tables_total?: number;
+  bytes?: Count;
+  estimated_rows?: Count | null;
+  rows_per_second?: number;
+  seconds_left?: number | null;
+}
+
+/** A table that is read beside the stream: one that came later, or was asked for again. */
+export interface TableRead {
+  table: string;
+  state: 'reading' | 'waiting' | (string & {});
+  rows?: Count;
+  bytes?: Count;
+  estimated_rows?: Count | null;
+  percent?: number;
+  rows_per_second?: number;
+  seconds_left?: number | null;
+  /** What it waits for, or why it began again; "" while it goes on. */
+  message?: string | null;
 }
 
 export interface Source {
@@ -27,12 +45,21 @@ export interface Source {
   slot_active?: boolean;
   retained_wal_bytes?: Count;
   wal_status?: string | null;
+  safe_wal_bytes?: Count | null;
+  wal_limit_bytes?: Count | null;
+  retained_growth_bytes_per_second?: number | null;
+  slot_seconds_left?: number | null;
+  slot_invalidation_reason?: string | null;
+  slot_failover?: boolean | null;
+  /** What is alarming about the slot, in words; a finding says the same with what to do. */
+  slot_alarm?: string | null;
   received_lsn?: string | null;
   confirmed_lsn?: string | null;
   server_lsn?: string | null;
   last_commit_time?: string | null;
   tables?: number;
   snapshot?: Snapshot;
+  reads?: TableRead[];
 }
 
 export interface LogState {

@@ -1,8 +1,18 @@
 // The state of the pipeline in plain words, and what is wrong with it and what to do. Pure.
 
-import { bytes, clock, count, duration, moment, parseTime, plural, toNumber } from './format';
+import {
+  bytes,
+  clock,
+  count,
+  duration,
+  moment,
+  parseTime,
+  plural,
+  rate,
+  toNumber,
+} from './format';
 import { earliestLsn } from './lsn';
-import type { Follower, Status, View } from './types';
+import type { Follower, Snapshot, Status, TableRead, View } from './types';
 
 export type Tone = 'good' | 'busy' | 'warn' | 'bad' | 'idle';
 
@@ -27,6 +37,23 @@ const kMuchWal = 1024 ** 3;
 const kLittleDisk = 2 * 1024 ** 3;
 
 const at = (status: Status): string => clock(parseTime(status.time) ?? Date.now());
+
+/** How far reading has come, how fast it is, and how long it still takes. */
+export function readingPace(read: Omit<Snapshot | TableRead, 'state' | 'table'>): string {
+  const rows = toNumber(read.rows) ?? 0;
+  const expected = toNumber(read.estimated_rows);
+  // An estimate that is already passed is none.
+  const known = expected !== null && expected > rows;
+  const parts = [
+    known
+      ? `${count(rows)} of about ${plural(Math.round(expected), 'row')}`
+      : `${plural(rows, 'row')} so far`,
+  ];
+  if (read.rows_per_second) parts.push(`${rate(Math.round(read.rows_per_second))} rows/s`);
+  const left = toNumber(read.seconds_left);
+  if (left !== null) parts.push(`about ${duration(Math.max(1, Math.round(left)) * 1000)} left`);
+  return parts.join(', ');
+}
 
 /** The follower that is furthest behind in time, of those that move. */
 export function slowest(status: Status): Follower | null {
@@ -91,7 +118,7 @@ function snapshotting(status: Status): Headline {
     tone: 'busy',
     short: 'First snapshot',
     title: 'Reading the tables for the first time.',
-    detail: `${of}${plural(snapshot?.rows ?? 0, 'row')} read as of ${at(status)}. Changes made meanwhile are kept and follow.`,
+    detail: `${of}${readingPace(snapshot ?? {})}, as of ${at(status)}. Changes made meanwhile are kept and follow.`,
   };
 }
 
@@ -168,7 +195,9 @@ function followerProblem(one: Follower): Problem | null {
 function sourceProblems(status: Status): Problem[] {
   const { source } = status;
   const found: Problem[] = [];
-  if (source.wal_status === 'lost') {
+  if (source.slot_alarm) {
+    // A finding says it.
+  } else if (source.wal_status === 'lost') {
     found.push({
       tone: 'bad',
       what: `PostgreSQL has removed WAL that slot ${source.slot ?? ''} still needed.`,
@@ -188,7 +217,7 @@ function sourceProblems(status: Status): Problem[] {
       todo: 'This should pass within seconds. If it does not, look at the messages of pgweir.',
     });
   }
-  if ((toNumber(source.retained_wal_bytes) ?? 0) > kMuchWal) {
+  if (!source.slot_alarm && (toNumber(source.retained_wal_bytes) ?? 0) > kMuchWal) {
     found.push({
       tone: 'warn',
       what: `PostgreSQL keeps ${bytes(source.retained_wal_bytes)} of WAL for this slot.`,

@@ -18,6 +18,7 @@ export const opWords: Readonly<Record<string, string>> = {
   delete: 'Deletes',
   truncate: 'Truncates',
   read: 'Snapshot reads',
+  message: 'Messages',
 };
 const kTableColors = 8;
 

@@ -22,6 +22,7 @@ const full: Readonly<Record<string, string>> = {
   d: 'delete',
   t: 'truncate',
   r: 'read',
+  m: 'message',
   c: 'insert',
 };
 const opOf = (change: Change): string => full[change.op] ?? change.op;

@@ -5,11 +5,11 @@ import { useMemo } from 'preact/hooks';
 import { follow, linkTo } from '../lib/app_state';
 import { kBucketMs, presetRange, seriesTotal, stackBuckets } from '../lib/buckets';
 import { lostAt } from '../lib/client';
-import { bytes, count, duration, kUnknown, plural, rate } from '../lib/format';
+import { bytes, count, duration, kUnknown, plural, rate, toNumber } from '../lib/format';
 import { usePoll } from '../lib/poll';
 import { refreshStatus, samples, serverNow, status, statusError, views } from '../lib/status_feed';
-import type { Activity, Status } from '../lib/types';
-import { headline, problems, slowest } from '../lib/words';
+import type { Activity, Source, Status } from '../lib/types';
+import { headline, problems, readingPace, slowest } from '../lib/words';
 import { Chart, Legend } from '../ui/chart';
 import { Empty, ErrorBox, Skeleton, SnapshotProgress, Sparkline } from '../ui/parts';
 import { toSeries } from './activity_chart';
@@ -32,6 +32,29 @@ function Headline(props: { now: Status }): JSX.Element {
         {snapshot?.state === 'running' && <SnapshotProgress snapshot={snapshot} bar_only />}
       </div>
     </div>
+  );
+}
+
+/** Tables that are read beside the stream: how far they are, or what they wait for. */
+function Reads(props: { now: Status }): JSX.Element | null {
+  const reads = props.now.source.reads ?? [];
+  if (reads.length === 0) return null;
+  return (
+    <section class="card" aria-labelledby="reads-title">
+      <h2 id="reads-title">{plural(reads.length, 'table')} being read beside the stream</h2>
+      <ul class="reads" data-testid="reads">
+        {reads.map((read) => (
+          <li key={read.table}>
+            <p class="notice-title">{read.table}</p>
+            <progress aria-label={`${read.table} read`} max={100} value={read.percent ?? 0} />
+            <p class="muted">
+              {read.state === 'waiting' ? 'Waits for its turn' : readingPace(read)}.
+              {read.message && ` ${read.message[0]!.toUpperCase()}${read.message.slice(1)}.`}
+            </p>
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 
@@ -74,6 +97,13 @@ function Tile(props: {
   );
 }
 
+function slotNote(source: Source): string {
+  const allowed =
+    toNumber(source.wal_limit_bytes) === null ? '' : `, ${bytes(source.wal_limit_bytes)} allowed`;
+  const state = source.wal_status ? `, ${source.wal_status}` : '';
+  return `for slot ${source.slot ?? kUnknown}${state}${allowed}`;
+}
+
 function Tiles(props: { now: Status }): JSX.Element {
   const { source, log, rates } = props.now;
   const last = slowest(props.now);
@@ -96,11 +126,7 @@ function Tiles(props: { now: Status }): JSX.Element {
       <Tile
         name="WAL kept by PostgreSQL"
         value={bytes(source.retained_wal_bytes)}
-        note={
-          source.wal_status
-            ? `for slot ${source.slot ?? ''}, ${source.wal_status}`
-            : `for slot ${source.slot ?? kUnknown}`
-        }
+        note={slotNote(source)}
       />
       <Tile
         name="Log on disk"
@@ -179,6 +205,7 @@ export function PipelinePage(): JSX.Element {
       {error && <ErrorBox error={error} retry={refreshStatus} />}
       <Headline now={now} />
       <Problems now={now} />
+      <Reads now={now} />
       <Tiles now={now} />
       <h2 class="hidden">From the source to the followers</h2>
       <Flow now={now} />

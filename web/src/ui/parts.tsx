@@ -4,12 +4,12 @@ import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { lostAt } from '../lib/client';
 import type { ApiError } from '../lib/client';
-import { count, plural } from '../lib/format';
+import { count, plural, toNumber } from '../lib/format';
 import type { Polled } from '../lib/poll';
 import { status } from '../lib/status_feed';
 import { sqlPieces } from '../lib/sql_text';
 import type { Snapshot } from '../lib/types';
-import type { Tone } from '../lib/words';
+import { readingPace, type Tone } from '../lib/words';
 
 export function Chip(props: {
   tone: Tone;
@@ -95,21 +95,24 @@ export function ErrorBox(props: {
 }
 
 export function SnapshotProgress(props: { snapshot: Snapshot; bar_only?: boolean }): JSX.Element {
-  const { rows, tables_done, tables_total } = props.snapshot;
+  const { rows, estimated_rows, tables_done, tables_total } = props.snapshot;
+  const expected = toNumber(estimated_rows);
+  // Tables differ in size: what their rows tell is better, where the server has counted them.
+  const by_rows = expected !== null && expected > 0;
   return (
     <div class="snapshot">
-      {tables_total !== undefined && (
+      {(by_rows || tables_total !== undefined) && (
         <progress
-          aria-label="Tables read"
-          max={Math.max(1, tables_total)}
-          value={tables_done ?? 0}
+          aria-label={by_rows ? 'Rows read' : 'Tables read'}
+          max={by_rows ? expected : Math.max(1, tables_total ?? 1)}
+          value={by_rows ? Math.min(expected, toNumber(rows) ?? 0) : (tables_done ?? 0)}
         />
       )}
       {!props.bar_only && (
         <p class="muted">
           {tables_total !== undefined &&
-            `${count(tables_done ?? 0)} of ${plural(tables_total, 'table')}, `}
-          {plural(rows ?? 0, 'row')} read so far.
+            `${count(tables_done ?? 0)} of ${plural(tables_total, 'table')}: `}
+          {readingPace(props.snapshot)}.
         </p>
       )}
     </div>

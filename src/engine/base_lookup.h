@@ -1,0 +1,57 @@
+// The rows of a large store's base that a batch wants, read by BaseReaders into a temporary table
+// that statements of the write connection use in the base's place.
+//
+// Place:   private to engine/, a part of a store.
+// Threads: the engine's write connection only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "engine/base_readers.h"
+#include "engine/prepared_sql.h"
+#include "engine/store.h"
+#include "engine/store_sql.h"
+
+namespace pgweir::engine {
+
+class BaseLookup {
+ public:
+  // All must outlive it, but options.
+  BaseLookup(duck::Connection& connection, const StoreSql& sql, const StoreOptions& options)
+      : connection_(connection), sql_(sql), readers_(options.readers), work_(options.work) {
+    base_changed();
+  }
+
+  // The open transaction changes the base: until a commit others do not see what is in it.
+  void base_changed() { changed_at_ = work_ == nullptr ? 0 : work_->commits; }
+
+  // Whether it pays, and is possible now, to look so many hashes up among so many rows with
+  // several readers.
+  bool can_read(std::uint64_t hashes, std::uint64_t base_rows) const;
+
+  // The table with the rows of the base that have one of `hashes`, which are sorted: to be used
+  // before the next call. Requires can_read().
+  Result<std::string> read(std::span<const std::uint64_t> hashes, std::uint64_t base_rows);
+
+  // Empties the table; nothing is in it, or is wanted, any more.
+  Status clear();
+  // After a rollback: the table may be gone.
+  void forget();
+
+ private:
+  std::size_t parts_for(std::uint64_t hashes, std::uint64_t base_rows) const;
+
+  duck::Connection& connection_;
+  const StoreSql& sql_;
+  const std::shared_ptr<BaseReaders> readers_;
+  const std::shared_ptr<StoreWork> work_;
+  std::uint64_t changed_at_ = 0;  // StoreWork::commits then
+  bool filled_ = false;
+  PreparedSql clear_;
+  std::unique_ptr<duck::Appender> appender_;  // of the table, once that is made
+};
+
+}  // namespace pgweir::engine
