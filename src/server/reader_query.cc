@@ -124,9 +124,15 @@ Error timed_out(Milliseconds timeout) {
                "Ask for less, or for a longer timeout_ms");
 }
 
-}  // namespace
+// The engine interrupts queries that are in its way.
+Error as_told(Error failure) {
+  if (failure.code != Code::kCancelled) return failure;
+  return error(Code::kUnavailable,
+               "the query gave way to the engine, which needs its memory or opens its database anew",
+               {}, "Try again in a moment");
+}
 
-Result<ReaderRows> run_query(duck::Connection& connection, const ReaderQuery& query) {
+Result<ReaderRows> query_rows(duck::Connection& connection, const ReaderQuery& query) {
   const std::string select = without_semicolon(query.sql);
   ReaderRows out;
   std::vector<duck::ColumnInfo> columns;
@@ -180,6 +186,14 @@ Result<ReaderRows> run_query(duck::Connection& connection, const ReaderQuery& qu
     }
   }
   return out;
+}
+
+}  // namespace
+
+Result<ReaderRows> run_query(duck::Connection& connection, const ReaderQuery& query) {
+  Result<ReaderRows> rows = query_rows(connection, query);
+  if (!rows.ok()) return as_told(rows.error());
+  return rows;
 }
 
 }  // namespace pgweir::server

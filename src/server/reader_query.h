@@ -26,7 +26,8 @@ struct ReaderRows {
   bool cut_by_bytes = false;
 };
 
-// kInvalid with the engine's message for wrong SQL or what is no SELECT, kTimeout.
+// kInvalid with the engine's message for wrong SQL or what is no SELECT, kTimeout; kUnavailable
+// when the connection was interrupted by somebody else.
 Result<ReaderRows> run_query(duck::Connection& connection, const ReaderQuery& query);
 
 }  // namespace pgweir::server
