@@ -127,9 +127,10 @@ Error timed_out(Milliseconds timeout) {
 // The engine interrupts queries that are in its way.
 Error as_told(Error failure) {
   if (failure.code != Code::kCancelled) return failure;
-  return error(Code::kUnavailable,
-               "the query gave way to the engine, which needs its memory or opens its database anew",
-               {}, "Try again in a moment");
+  return error(
+      Code::kUnavailable,
+      "the query gave way to the engine, which needs its memory or opens its database anew", {},
+      "Try again in a moment");
 }
 
 Result<ReaderRows> query_rows(duck::Connection& connection, const ReaderQuery& query) {

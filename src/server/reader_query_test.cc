@@ -29,8 +29,8 @@ class ReaderQueryTest : public ::testing::Test {
   }
 
   Result<ReaderRows> run(const std::string& sql, Milliseconds timeout) {
-    return run_query(*connection_, {.sql = sql, .row_max = 10, .bytes_max = 1000,
-                                    .timeout = timeout});
+    return run_query(*connection_,
+                     {.sql = sql, .row_max = 10, .bytes_max = 1000, .timeout = timeout});
   }
 
   std::unique_ptr<duck::Database> database_;
