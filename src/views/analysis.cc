@@ -147,32 +147,29 @@ class Analyser {
     const std::string name = text_of(call, "function_name");
     const std::string why = functions_.table_function_refusal(name);
     if (!why.empty()) return refuse(why, offset_of(node));
-    if (lower(name) != "tumble") return visit(call, ctes);
-    add_tumble(node, call);
+    const auto kind = window_kind_of(name);
+    if (!kind) return visit(call, ctes);
+    add_windows(node, call, *kind);
   }
 
-  void add_tumble(const Json& node, const Json& call) {
-    const Json& arguments = child(call, "children");
-    constexpr const char* kUsage = "tumble takes (table, time column, INTERVAL ...)";
-    if (arguments.size() != 3 || !is_class(arguments[0], "COLUMN_REF") ||
-        !is_class(arguments[1], "COLUMN_REF") || names_of(arguments[1]).size() != 1)
-      return refuse(kUsage, offset_of(node));
-    const auto names = names_of(arguments[0]);
-    if (names.size() > 2) return refuse(kUsage, offset_of(arguments[0]));
+  void add_windows(const Json& node, const Json& call, WindowKind kind) {
+    WindowCall window;
+    if (const auto problem = read_window_call(call, kind, &window))
+      return refuse(problem->why, problem->offset == kNoOffset ? offset_of(node) : problem->offset);
+    const Json& table = child(call, "children")[0];
+    const auto names = names_of(table);
+    if (names.size() > 2) return refuse("a view reads tables as schema.table", offset_of(table));
     RelationRef ref;
     ref.name = names.back();
     if (names.size() == 2) ref.schema = names[0];
     ref.alias = text_of(node, "alias");
     ref.start = offset_of(node);
     ref.end = skip_call(view_.source.sql, ref.start);
-    ref.tumble = TumbleCall{names_of(arguments[1])[0], offset_of(arguments[1]), arguments[2]};
-    bool constant = true;
-    walk(arguments[2], [&](const Json& below) {
-      constant = constant && !is_class(below, "COLUMN_REF") && !is_class(below, "SUBQUERY");
-      return constant;
+    walk(child(call, "children"), [&](const Json& below) {
+      check_expression(below);
+      return !view_.refusal;
     });
-    if (!constant) return refuse("the window's length must be a constant", offset_of(arguments[2]));
-    check_expression(arguments[2]);
+    ref.window = std::move(window);
     view_.refs.push_back(std::move(ref));
   }
 
@@ -218,11 +215,13 @@ std::set<std::string> columns_named(const ViewDefinition& view) {
   });
   // A table's name as an expression is a whole row of it.
   for (const auto& ref : view.refs) {
-    if (alone.contains(lower(ref.alias.empty() ? ref.name : ref.alias)) && !ref.tumble)
+    if (alone.contains(lower(ref.alias.empty() ? ref.name : ref.alias)) && !ref.window)
       names.insert("*");
   }
   for (const auto& ref : view.refs) {
-    if (ref.tumble) names.insert(lower(ref.tumble->time_column));
+    if (!ref.window) continue;
+    names.insert(lower(ref.window->time_column));
+    for (const auto& [name, offset] : ref.window->partition) names.insert(lower(name));
   }
   return names;
 }

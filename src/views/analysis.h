@@ -16,6 +16,7 @@
 #include "model/table.h"
 #include "views/ast.h"
 #include "views/functions.h"
+#include "views/window_call.h"
 
 namespace pgweir::views {
 
@@ -23,13 +24,6 @@ namespace pgweir::views {
 struct ViewSource {
   std::string name;
   std::string sql;
-};
-
-// tumble(relation, time column, interval) in FROM.
-struct TumbleCall {
-  std::string time_column;
-  std::uint64_t time_offset = kNoOffset;
-  Json interval;  // an expression without columns
 };
 
 // One place in the SQL that names a table or a view.
@@ -40,7 +34,7 @@ struct RelationRef {
   // The text to be replaced when names are resolved: [start, end).
   std::size_t start = 0;
   std::size_t end = 0;
-  std::optional<TumbleCall> tumble;
+  std::optional<WindowCall> window;
 
   std::string text() const { return schema.empty() ? name : schema + "." + name; }
 };

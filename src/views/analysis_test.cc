@@ -22,7 +22,9 @@ class AnalysisTest : public testing::Test {
     if (view.refusal) return view.refusal->text();
     std::string out;
     for (const RelationRef& ref : view.refs) {
-      out += (out.empty() ? "" : ", ") + std::string(ref.tumble ? "tumble " : "") + ref.text();
+      out += (out.empty() ? "" : ", ") +
+             (ref.window ? window_function_name(ref.window->kind) + std::string(" ") : "") +
+             ref.text();
       EXPECT_LT(ref.start, ref.end);
     }
     return out;
@@ -37,8 +39,8 @@ class AnalysisTest : public testing::Test {
     for (const RelationRef& ref : view.refs) {
       relations.push_back(ref.name == "t" ? &t_ : &u_);
       auto& window = windows.emplace_back();
-      if (!ref.tumble) continue;
-      auto made = make_window(*parser_, *ref.tumble, *relations.back(), sql);
+      if (!ref.window) continue;
+      auto made = make_window(*parser_, *ref.window, *relations.back(), sql);
       if (!made.ok()) return made.error().text();
       window = made.value();
     }
@@ -94,6 +96,10 @@ TEST_F(AnalysisTest, FindsWhatAViewReads) {
       {"SELECT (SELECT max(x) FROM a) FROM b WHERE EXISTS (SELECT 1 FROM c)", "a, b, c"},
       {"SELECT 1 FROM tumble(a, t, INTERVAL 1 MINUTE)", "tumble a"},
       {"SELECT 1 FROM tumble(s.a, t, INTERVAL '1 day') AS w", "tumble s.a"},
+      {"SELECT 1 FROM HOP(a, t, INTERVAL 1 MINUTE, INTERVAL 1 HOUR), b", "hop a, b"},
+      {"SELECT 1 FROM cumulate(a, t, INTERVAL 1 MINUTE, INTERVAL 1 HOUR, INTERVAL 5 SECOND)",
+       "cumulate a"},
+      {"SELECT 1 FROM session(a, t, INTERVAL 1 MINUTE, x, y)", "session a"},
       {"SELECT * FROM a UNION SELECT * FROM b", "a, b"},
       {"SELECT i FROM range(10) AS t(i), unnest([1, 2])", ""},
   };
@@ -128,7 +134,16 @@ TEST_F(AnalysisTest, RefusesWhatIsNoViewWithItsPlace) {
        "a sample is not the same twice, so a view cannot take one"},
       {"SELECT $1", "a view has no parameters"},
       {"SELECT * FROM a.b.c", "a view reads tables as schema.table, not \"a.b.c\" at 1:15"},
-      {"SELECT * FROM tumble(t)", "tumble takes (table, time column, INTERVAL ...) at 1:15"},
+      {"SELECT * FROM tumble(t)",
+       "tumble takes (table, time column, INTERVAL size[, offset]) at 1:15"},
+      {"SELECT * FROM hop(t, made, INTERVAL 1 MINUTE)",
+       "hop takes (table, time column, INTERVAL slide, size[, offset]) at 1:15"},
+      {"SELECT * FROM cumulate(t, made + 1, INTERVAL 1 MINUTE, INTERVAL 2 MINUTE)",
+       "cumulate takes (table, time column, INTERVAL step, size[, offset]) at 1:15"},
+      {"SELECT * FROM session(t, made, INTERVAL 1 MINUTE, a + 1)",
+       "session takes (table, time column, INTERVAL gap[, partition column ...]) at 1:53"},
+      {"SELECT * FROM hop(t, made, INTERVAL 1 MINUTE, INTERVAL (b) MINUTE)",
+       "the window's length must be a constant at 1:57"},
       {"SELECT * FROM tumble(t, made, a)", "the window's length must be a constant at 1:31"},
   };
   for (const auto& [sql, expected] : cases) EXPECT_EQ(reads(sql), expected) << sql;
@@ -149,6 +164,13 @@ TEST_F(AnalysisTest, ChoosesTheStrategyAndSaysWhy) {
       {"SELECT sum(n) FILTER (WHERE a > 1) FROM t", "delta"},
       {"SELECT window_start, count(*) FROM tumble(t, made, INTERVAL 5 MINUTE) GROUP BY 1", "delta"},
       {"SELECT window_end FROM tumble(t, day, INTERVAL 1 MONTH)", "delta"},
+      {"SELECT id FROM hop(t, made, INTERVAL 5 MINUTE, INTERVAL 1 HOUR, INTERVAL 1 MINUTE)",
+       "delta"},
+      {"SELECT window_end, sum(a) FROM cumulate(t, day, INTERVAL 1 MONTH, INTERVAL 1 YEAR) GROUP "
+       "BY 1",
+       "delta"},
+      {"SELECT id, window_end FROM session(t, made, INTERVAL 1 MINUTE, a)",
+       "the sessions of a row go by other rows at 1:28"},
       {"SELECT * FROM t JOIN u ON t.a = u.id", "delta"},
       {"SELECT id, t.a, u.a FROM t JOIN u USING (id)", "delta"},
       {"SELECT t.id FROM t, u WHERE t.b = u.a AND t.s > u.v", "delta"},
@@ -195,6 +217,19 @@ TEST_F(AnalysisTest, ChoosesTheStrategyAndSaysWhy) {
       {"SELECT 1 FROM tumble(t, made, INTERVAL '1 month 1 day')",
        "the length of a window must be a positive INTERVAL, either of months or of days and "
        "shorter, at 1:40"},
+      {"SELECT 1 FROM hop(t, made, INTERVAL 1 DAY, INTERVAL 1 MONTH)",
+       "slide and size must both be of months, or both of days and shorter units, at 1:37"},
+      {"SELECT 1 FROM hop(t, made, INTERVAL 2 DAY, INTERVAL 1 DAY)",
+       "the slide is longer than the windows: some rows would be in none at 1:37"},
+      {"SELECT 1 FROM cumulate(t, made, INTERVAL 2 DAY, INTERVAL 3 DAY)",
+       "the size must be a multiple of the step at 1:58"},
+      {"SELECT 1 FROM hop(t, made, INTERVAL 1 SECOND, INTERVAL 1 DAY)",
+       "a row would be in 86400 windows, more than 2000: lengthen the slide at 1:37"},
+      {"SELECT 1 FROM tumble(t, made, INTERVAL 1 DAY, INTERVAL 1 MONTH)",
+       "the offset of windows must be an INTERVAL of days and shorter units at 1:56"},
+      {"SELECT 1 FROM session(t, made, INTERVAL 1 MONTH)",
+       "the gap between sessions must be of days and shorter units at 1:41"},
+      {"SELECT 1 FROM session(t, made, INTERVAL 1 DAY, c)", "public.t has no column \"c\" at 1:48"},
       {"SELECT 1 FROM tumble(t, made, INTERVAL (-1) HOUR)",
        "the length of a window must be a positive INTERVAL, either of months or of days and "
        "shorter, at 1:41"},

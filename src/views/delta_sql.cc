@@ -12,9 +12,7 @@ namespace {
 using duck::quote_identifier;
 
 std::string with_window(const PlanInput& input, const std::string& source) {
-  if (!input.window) return source;
-  return fmt::format("(SELECT *, {} AS window_start, {} AS window_end FROM {})",
-                     input.window->start_sql, input.window->end_sql, source);
+  return input.window ? windowed_rows(*input.window, source) : source;
 }
 
 // The input's change, only the columns that the view needs, added up: what the view does not see is

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include "views/window_call.h"
+
 namespace pgweir::views {
 namespace {
 
@@ -78,7 +80,7 @@ std::string FunctionCatalog::refusal(const Json& expression) const {
 
 std::string FunctionCatalog::table_function_refusal(const std::string& name) const {
   const std::string function = lower(name);
-  if (function == "tumble" || function == "range" || function == "generate_series" ||
+  if (window_kind_of(function) || function == "range" || function == "generate_series" ||
       function == "unnest")
     return "";
   for (const char* part : {"read_", "_scan", "glob", "sniff_", "parquet_", "scan_"}) {

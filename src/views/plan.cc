@@ -117,6 +117,10 @@ class Planner {
       input.relation = relations_[i];
       input.alias = fmt::format("i{}", plan_.inputs.size());
       input.window = windows_[i];
+      if (input.window && input.window->goes_by_other_rows())
+        return no("the " + input.window->text() + " of a row go by other rows", offset_of(item));
+      // Also where no column of the window is named it says how often a row comes.
+      if (input.window) input.used.push_back(input.window->time_column);
       names_.push_back(view_.refs[i].alias.empty() ? view_.refs[i].name : view_.refs[i].alias);
       schemas_.push_back(view_.refs[i].alias.empty() ? relations_[i]->schema : "");
       plan_.inputs.push_back(std::move(input));
@@ -310,6 +314,17 @@ class Planner {
     return nullptr;
   }
 
+  bool window_column(const Json& reference, std::size_t* input) const {
+    const auto names = names_of(reference);
+    if (!is_class(reference, "COLUMN_REF") || names.size() != 2) return false;
+    for (std::size_t i = 0; i < plan_.inputs.size(); ++i) {
+      if (plan_.inputs[i].alias != names[0] || !plan_.inputs[i].window) continue;
+      *input = i;
+      return names[1] == "window_start" || names[1] == "window_end";
+    }
+    return false;
+  }
+
   void note_join_key(const Json& conjunct) {
     if (plan_.inputs.size() != 2 || text_of(conjunct, "type") != "COMPARE_EQUAL") return;
     std::size_t left_input = 0, right_input = 0;
@@ -388,6 +403,8 @@ class Planner {
       std::size_t input = 0;
       if (const auto* source = plain_column(items_[i], &input))
         column.source = {input, source->name};
+      else if (window_column(items_[i], &input))
+        column.source = {input, names_of(items_[i])[1]};
       plan_.columns.push_back(std::move(column));
     }
     for (std::size_t i = 0; i < plan_.inputs.size(); ++i) {
@@ -512,9 +529,7 @@ class Planner {
     for (const PlanInput& input : plan_.inputs) {
       std::string relation =
           quote_identifier(input.relation->schema) + "." + quote_identifier(input.relation->table);
-      if (input.window)
-        relation = fmt::format("(SELECT *, {} AS window_start, {} AS window_end FROM {})",
-                               input.window->start_sql, input.window->end_sql, relation);
+      if (input.window) relation = windowed_rows(*input.window, relation);
       from += fmt::format("{}{} AS {}", from.empty() ? "" : ", ", relation, input.alias);
     }
     return from;
@@ -556,9 +571,9 @@ class Planner {
 
   std::string describe() const {
     std::string text = plan_.inputs.size() == 2 ? "an inner join on equality" : "one relation";
-    if (std::any_of(plan_.inputs.begin(), plan_.inputs.end(),
-                    [](const PlanInput& input) { return input.window.has_value(); }))
-      text += " in tumbling windows";
+    const auto in_windows = std::find_if(plan_.inputs.begin(), plan_.inputs.end(),
+                                         [](const PlanInput& input) { return input.window; });
+    if (in_windows != plan_.inputs.end()) text += " in " + in_windows->window->text();
     if (plan_.grouped)
       return text + (plan_.global ? ", totals over all rows" : ", totals by group");
     return text + (plan_.conditions.size() > plan_.join.size() ? ", filtered rows" : ", every row");

@@ -12,23 +12,13 @@
 
 #include "views/analysis.h"
 #include "views/relation.h"
+#include "views/window.h"
 
 namespace pgweir::views {
 
-// The window columns that tumble() adds.
-struct Window {
-  std::string time_column;
-  std::string start_sql;  // over the relation's columns
-  std::string end_sql;
-  std::string type;  // of both
-};
-
-// kInvalid, with the place, when the column or the interval cannot make windows.
-Result<Window> make_window(SqlParser& parser, const TumbleCall& call, const Relation& relation,
-                           const std::string& sql);
-
-// The view's SQL with every name replaced by the relation that it means, and tumble() by a
-// subquery. `rows_of` gives the text to read a relation from. Keeps a map back for messages.
+// The view's SQL with every name replaced by the relation that it means, and tumble() and
+// its like by a subquery. `rows_of` gives the text to read a relation from. Keeps a map back for
+// messages.
 class ResolvedSql {
  public:
   ResolvedSql(const ViewDefinition& view, const std::vector<const Relation*>& relations,

@@ -79,6 +79,9 @@ class RowStrategy : public ViewStrategy {
     for (std::size_t i = 0; i < plan.inputs.size() && spec.unique; ++i) {
       for (const auto& key : plan.inputs[i].relation->key)
         spec.key.push_back(key_column(i, key, &spec));
+      const auto& window = plan.inputs[i].window;
+      if (window && !window->told_by.empty())
+        spec.key.push_back(key_column(i, {window->told_by, window->type}, &spec));
     }
     if (!spec.unique) {
       for (std::uint32_t i = 0; i < spec.columns.size(); ++i) spec.key.push_back(i);

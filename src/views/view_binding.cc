@@ -182,8 +182,8 @@ Status ViewSet::make_strategy_of(View& view) {
     return error(Code::kInvalid, fmt::format("a view cannot be called \"{}\"", view.name()));
   std::vector<std::optional<Window>> windows(definition.refs.size());
   for (std::size_t i = 0; i < definition.refs.size(); ++i) {
-    if (!definition.refs[i].tumble) continue;
-    TRY_ASSIGN(windows[i], make_window(*parser_, *definition.refs[i].tumble, *view.relations[i],
+    if (!definition.refs[i].window) continue;
+    TRY_ASSIGN(windows[i], make_window(*parser_, *definition.refs[i].window, *view.relations[i],
                                        definition.source.sql));
   }
   const ResolvedSql resolved(definition, view.relations, windows,

@@ -28,6 +28,26 @@ struct RandomView {
 constexpr const char* kWindow =
     "time_bucket(to_minutes(5), timezone('UTC', made), TIMESTAMP '1970-01-01')";
 
+// Every row with the windows that it is in, found by comparing with all there could be.
+constexpr const char* kHops =
+    "SELECT t.*, b0 AS window_start, b0 + INTERVAL 15 MINUTE AS window_end FROM t LEFT JOIN "
+    "(SELECT "
+    "unnest(generate_series(TIMESTAMP '2025-12-31 23:30', TIMESTAMP '2026-01-01 01:00', "
+    "INTERVAL 5 MINUTE)) AS b0) ON timezone('UTC', made) >= b0 AND timezone('UTC', made) < b0 + "
+    "INTERVAL 15 MINUTE";
+constexpr const char* kUnevenHops =
+    "SELECT t.*, b0 AS window_start, b0 + INTERVAL 10 MINUTE AS window_end FROM t LEFT JOIN "
+    "(SELECT "
+    "unnest(generate_series(TIMESTAMP '2025-12-31 23:01', TIMESTAMP '2026-01-01 01:00', "
+    "INTERVAL 4 MINUTE)) AS b0) ON timezone('UTC', made) >= b0 AND timezone('UTC', made) < b0 + "
+    "INTERVAL 10 MINUTE";
+constexpr const char* kCumulated =
+    "SELECT t.*, b0 AS window_start, e0 AS window_end FROM t LEFT JOIN (SELECT b0, b0 + "
+    "to_minutes(4 * "
+    "k) AS e0 FROM (SELECT unnest(generate_series(TIMESTAMP '2025-12-31 23:48', TIMESTAMP "
+    "'2026-01-01 01:00', INTERVAL 12 MINUTE)) AS b0), (SELECT unnest([1, 2, 3]) AS k)) ON "
+    "timezone('UTC', made) >= b0 AND timezone('UTC', made) < e0";
+
 static const std::vector<RandomView>& random_views() {
   static const std::vector<RandomView> kViews = {
       {"everything", "delta", "SELECT * FROM t"},
@@ -60,6 +80,37 @@ static const std::vector<RandomView>& random_views() {
       {"window_rows", "delta",
        "SELECT w.id, window_end FROM tumble(t, made, INTERVAL 5 MINUTE) AS w WHERE a > 0",
        "SELECT id, timezone('UTC', {} + INTERVAL 5 MINUTE) FROM t WHERE a > 0"},
+      {"hop_rows", "delta",
+       "SELECT id, window_start, window_end FROM hop(t, made, INTERVAL 5 MINUTE, INTERVAL 15 "
+       "MINUTE) WHERE a > 0",
+       "SELECT id, timezone('UTC', window_start), timezone('UTC', window_end) FROM ({1}) WHERE a > "
+       "0"},
+      {"hop_hidden", "delta",
+       "SELECT s, a FROM hop(t, made, INTERVAL 4 MINUTE, INTERVAL 10 MINUTE, INTERVAL 1 MINUTE)",
+       "SELECT s, a FROM ({2})"},
+      {"hop_groups", "delta",
+       "SELECT window_end, s, count(*) AS c, sum(a) AS a FROM hop(t, made, INTERVAL 4 MINUTE, "
+       "INTERVAL 10 MINUTE, INTERVAL 1 MINUTE) GROUP BY ALL",
+       "SELECT timezone('UTC', window_end), s, count(*), sum(a) FROM ({2}) GROUP BY ALL"},
+      {"hop_counts", "delta",
+       "SELECT a, count(*) AS c FROM hop(t, made, INTERVAL 5 MINUTE, INTERVAL 15 MINUTE) GROUP BY "
+       "a",
+       "SELECT a, count(*) FROM ({1}) GROUP BY a"},
+      {"cumulated_rows", "delta",
+       "SELECT * FROM cumulate(t, made, INTERVAL 4 MINUTE, INTERVAL 12 MINUTE)",
+       "SELECT * REPLACE (timezone('UTC', window_start) AS window_start, timezone('UTC', "
+       "window_end) AS window_end) FROM ({3})"},
+      {"cumulated", "delta",
+       "SELECT window_start, window_end, sum(n) AS n FROM cumulate(t, made, INTERVAL 4 MINUTE, "
+       "INTERVAL 12 MINUTE) GROUP BY 1, 2",
+       "SELECT timezone('UTC', window_start), timezone('UTC', window_end), sum(n) FROM ({3}) "
+       "GROUP BY window_start, window_end"},
+      {"of_hops", "delta", "SELECT window_start, count(*) AS n FROM hop_rows GROUP BY 1"},
+      {"hop_join", "delta",
+       "SELECT two.k1, two.k2, w.id, w.window_start FROM hop(t, made, INTERVAL 5 MINUTE, INTERVAL "
+       "15 MINUTE) w JOIN two ON w.b = two.k1",
+       "SELECT two.k1, two.k2, w.id, timezone('UTC', w.window_start) FROM ({1}) w JOIN two ON w.b "
+       "= two.k1"},
       {"join_key", "delta",
        "SELECT t.id, t.s, two.v FROM t JOIN two ON t.id = two.k1 AND t.a = two.k2"},
       {"join_part", "delta",
@@ -89,6 +140,15 @@ static const std::vector<RandomView>& random_views() {
       {"with_query", "recompute",
        "WITH q AS (SELECT a FROM t WHERE a > 0) SELECT a, count(*) AS n FROM q GROUP BY 1"},
       {"both", "recompute", "SELECT a FROM t UNION ALL SELECT x FROM bag"},
+      {"sessions", "recompute",
+       "SELECT id, window_start, window_end FROM session(t, made, INTERVAL 2 MINUTE, b)",
+       "WITH starts AS (SELECT b, made FROM t y WHERE NOT EXISTS (SELECT 1 FROM t z WHERE z.b IS "
+       "NOT DISTINCT FROM y.b AND z.made < y.made AND z.made >= y.made - INTERVAL 2 MINUTE)), "
+       "ends AS (SELECT b, made FROM t y WHERE NOT EXISTS (SELECT 1 FROM t z WHERE z.b IS NOT "
+       "DISTINCT FROM y.b AND z.made > y.made AND z.made <= y.made + INTERVAL 2 MINUTE)) SELECT "
+       "id, (SELECT max(y.made) FROM starts y WHERE y.b IS NOT DISTINCT FROM x.b AND y.made <= "
+       "x.made), (SELECT min(y.made) + INTERVAL 2 MINUTE FROM ends y WHERE y.b IS NOT DISTINCT "
+       "FROM x.b AND y.made >= x.made) FROM t x"},
       {"ranked", "recompute", "SELECT id, row_number() OVER (ORDER BY n, id) AS place FROM t"},
   };
   return kViews;
@@ -218,7 +278,9 @@ class ViewRandomTest : public ViewFixture {
   void compare(int batch) {
     for (const RandomView& view : random_views()) {
       const std::string oracle =
-          view.oracle == nullptr ? view.sql : fmt::format(fmt::runtime(view.oracle), kWindow);
+          view.oracle == nullptr
+              ? view.sql
+              : fmt::format(fmt::runtime(view.oracle), kWindow, kHops, kUnevenHops, kCumulated);
       ASSERT_EQ(difference(view.name, oracle), "") << "after batch " << batch;
     }
   }

@@ -1,7 +1,11 @@
-// tumble() and the resolved text of a view.
+#include "views/window.h"
+
 #include <fmt/core.h>
 
-#include "views/plan.h"
+#include <chrono>
+#include <optional>
+
+#include "base/nearest_name.h"
 
 namespace pgweir::views {
 
@@ -9,12 +13,19 @@ using duck::quote_identifier;
 
 namespace {
 
-struct Interval {
-  std::int64_t months = 0;
-  std::int64_t micros = 0;
-};
+// Helpers of windowed_rows(); no column of a relation has such a name.
+constexpr const char* kBucket = "pgweir_bucket";
+constexpr const char* kNumber = "pgweir_window";
+constexpr const char* kAt = "pgweir_at";
+constexpr const char* kBefore = "pgweir_before";
+constexpr const char* kSession = "pgweir_session";
 
-Result<Interval> interval_of(SqlParser& parser, const Json& expression) {
+std::int64_t floor_to(std::int64_t value, std::int64_t step) {
+  const std::int64_t rest = value % step;
+  return value - (rest < 0 ? rest + step : rest);
+}
+
+Result<TimeLength> length_of(SqlParser& parser, const Json& expression) {
   TRY_ASSIGN(const std::string sql, parser.print(expression));
   TRY_ASSIGN(const auto rows,
              parser.connection().query_texts(fmt::format(
@@ -25,104 +36,324 @@ Result<Interval> interval_of(SqlParser& parser, const Json& expression) {
                  sql)));
   if (rows.rows.size() != 1 || !rows.rows[0][0] || !rows.rows[0][1])
     return error(Code::kInvalid, "the window's length is NULL");
-  return Interval{std::stoll(*rows.rows[0][0]), std::stoll(*rows.rows[0][1])};
+  return TimeLength{std::stoll(*rows.rows[0][0]), std::stoll(*rows.rows[0][1])};
+}
+
+// The lengths of a call, read and checked.
+struct Lengths {
+  bool by_months = false;
+  std::int64_t step = 0;  // slide, step, or the size itself; months or microseconds
+  std::int64_t size = 0;  // or the gap
+  std::int64_t offset_us = 0;
+};
+
+class LengthReader {
+ public:
+  LengthReader(SqlParser& parser, const WindowCall& call, const std::string& sql)
+      : parser_(parser), call_(call), sql_(sql) {}
+
+  Result<Lengths> read() const {
+    TimeLength first, last;
+    for (const Json& expression : call_.lengths) {
+      const auto length = length_of(parser_, expression);
+      if (!length.ok() || (length->months <= 0 && length->micros <= 0) ||
+          (length->months != 0 && length->micros != 0))
+        return wrong(
+            "the length of a window must be a positive INTERVAL, either of months or of "
+            "days and shorter,",
+            expression);
+      if (&expression == &call_.lengths.front()) first = *length;
+      last = *length;
+    }
+    Lengths out;
+    out.by_months = last.months != 0;
+    out.size = out.by_months ? last.months : last.micros;
+    out.step = out.by_months ? first.months : first.micros;
+    TRY(check_steps(out));
+    if (call_.offset.is_null()) return out;
+    const auto offset = length_of(parser_, call_.offset);
+    if (!offset.ok() || offset->months != 0)
+      return wrong("the offset of windows must be an INTERVAL of days and shorter units",
+                   call_.offset);
+    out.offset_us = offset->micros;
+    return out;
+  }
+
+ private:
+  Error wrong(const std::string& why, const Json& expression) const {
+    return error(Code::kInvalid,
+                 fmt::format("{} at {}", why, place_of(sql_, offset_of(expression))));
+  }
+
+  Status check_steps(const Lengths& lengths) const {
+    if (call_.kind == WindowKind::kSession && lengths.by_months)
+      return wrong("the gap between sessions must be of days and shorter units", call_.lengths[0]);
+    if (call_.lengths.size() < 2) return {};
+    const Json& first = call_.lengths.front();
+    const bool hop = call_.kind == WindowKind::kHop;
+    const char* name = hop ? "slide" : "step";
+    if (lengths.step == 0)
+      return wrong(fmt::format("{} and size must both be of months, or both of days and shorter "
+                               "units,",
+                               name),
+                   first);
+    if (hop && lengths.step > lengths.size)
+      return wrong("the slide is longer than the windows: some rows would be in none", first);
+    if (!hop && lengths.size % lengths.step != 0)
+      return wrong("the size must be a multiple of the step", call_.lengths.back());
+    const std::int64_t windows = (lengths.size - 1) / lengths.step + 1;
+    if (windows > kWindowsOfRowMax)
+      return wrong(fmt::format("a row would be in {} windows, more than {}: lengthen the {}",
+                               windows, kWindowsOfRowMax, name),
+                   first);
+    return {};
+  }
+
+  SqlParser& parser_;
+  const WindowCall& call_;
+  const std::string& sql_;
+};
+
+const engine::StoreColumn* find_column(const Relation& relation, const std::string& name) {
+  for (const auto& column : relation.columns)
+    if (same_name(column.name, name)) return &column;
+  return nullptr;
+}
+
+Error no_column(const Relation& relation, const std::string& name, const std::string& place) {
+  std::vector<std::string> names;
+  for (const auto& column : relation.columns) names.push_back(column.name);
+  const std::string nearest = nearest_name(name, names);
+  return error(Code::kInvalid,
+               fmt::format("{} has no column \"{}\" at {}", relation.name, name, place), "",
+               nearest.empty() ? "" : "did you mean \"" + nearest + "\"?");
+}
+
+// Writes a window's SQL. Times are worked with as TIMESTAMP in UTC: windows are aligned to
+// 1970-01-01 00:00 UTC, whatever the session's time zone. (By way of microseconds: timezone('UTC',
+// ...) gives the same and takes ten times as long.)
+class WindowWriter {
+ public:
+  WindowWriter(const engine::StoreColumn& time, const Lengths& lengths)
+      : lengths_(lengths),
+        zoned_(time.type == "TIMESTAMP WITH TIME ZONE"),
+        column_(quote_identifier(time.name)),
+        local_(zoned_ ? fmt::format("make_timestamp(epoch_us({}))", column_)
+                      : fmt::format("CAST({} AS TIMESTAMP)", column_)) {}
+
+  void tumble(Window* out) const {
+    const std::string bucket = bucket_of(lengths_.size);
+    out->start_sql = typed(moved(bucket, "0"));
+    out->end_sql = typed(moved(bucket, std::to_string(lengths_.size)));
+  }
+
+  void hop(Window* out) const {
+    out->told_by = "window_start";
+    number(lengths_.step, out);
+    const std::string back = fmt::format("- {} * {}", kNumber, lengths_.step);
+    out->start_sql = typed(moved(kBucket, back));
+    out->end_sql = typed(moved(kBucket, fmt::format("{} {}", lengths_.size, back)));
+    out->kept_sql = lengths_.size % lengths_.step == 0
+                        ? fmt::format("({} = 0 OR isfinite({}))", kNumber, column_)
+                        : ends_later(fmt::format("{} {}", lengths_.size, back));
+  }
+
+  void cumulate(Window* out) const {
+    out->told_by = "window_end";
+    number(lengths_.size, out);
+    const std::string steps = fmt::format("({} + 1) * {}", kNumber, lengths_.step);
+    out->start_sql = typed(moved(kBucket, "0"));
+    out->end_sql = typed(moved(kBucket, steps));
+    out->kept_sql = ends_later(steps);
+  }
+
+  // A session ends where no row follows within the gap. One exactly at the end still belongs to
+  // it, as in Flink, where windows that touch are merged.
+  void session(Window* out) const {
+    std::string by;
+    for (const std::string& name : out->partition)
+      by += (by.empty() ? "PARTITION BY " : ", ") + quote_identifier(name);
+    out->rows_sql = fmt::format(
+        "SELECT *, sum(CASE WHEN {0} - {1} <= {2} THEN 0 ELSE 1 END) OVER ({3} ORDER BY {0} NULLS "
+        "LAST) AS {4} FROM (SELECT *, lag({0}) OVER ({3} ORDER BY {0} NULLS LAST) AS {1} FROM "
+        "(SELECT *, CASE WHEN isfinite({5}) THEN epoch_us({5}) END AS {0}",
+        kAt, kBefore, lengths_.size, by, kSession,
+        zoned_ ? column_ : "CAST(" + column_ + " AS TIMESTAMP)");
+    out->rows_end = "))";
+    const std::string over =
+        fmt::format("OVER ({}{})", by.empty() ? "PARTITION BY " : by + ", ", kSession);
+    const std::string make = zoned_ ? "make_timestamptz" : "make_timestamp";
+    out->start_sql = finite(fmt::format("{}(min({}) {})", make, kAt, over));
+    out->end_sql = finite(fmt::format("{}(max({}) {} + {})", make, kAt, over, lengths_.size));
+  }
+
+ private:
+  std::string bucket_of(std::int64_t length) const {
+    const std::string shifted = lengths_.offset_us == 0 ? local_
+                                                        : fmt::format("{} - to_microseconds({})",
+                                                                      local_, lengths_.offset_us);
+    return fmt::format("time_bucket({}({}), {}, TIMESTAMP '1970-01-01')",
+                       lengths_.by_months ? "to_months" : "to_microseconds", length, shifted);
+  }
+
+  // A bucket's start, `by` (months or microseconds) later, with the offset.
+  std::string moved(const std::string& bucket, const std::string& by) const {
+    std::string out = bucket;
+    if (by != "0" && lengths_.by_months)
+      out += fmt::format(" + to_months(CAST({} AS INTEGER))", by);
+    if (by != "0" && !lengths_.by_months) out += fmt::format(" + to_microseconds({})", by);
+    if (lengths_.offset_us != 0) out += fmt::format(" + to_microseconds({})", lengths_.offset_us);
+    return out;
+  }
+
+  // Infinite times are in a window of their own.
+  std::string finite(const std::string& value) const {
+    return fmt::format("CASE WHEN isfinite({0}) THEN {1} ELSE {2} END", column_, value,
+                       zoned_ ? column_ : local_);
+  }
+  std::string typed(const std::string& timestamp) const {
+    return zoned_ ? finite(fmt::format("make_timestamptz(epoch_us({}))", timestamp)) : timestamp;
+  }
+
+  // Each row, numbered from 0 as often as it may be in a window, beside its bucket.
+  void number(std::int64_t bucket, Window* out) const {
+    out->rows_sql = fmt::format(
+        "SELECT *, CASE WHEN isfinite({0}) THEN {1} ELSE {2} END AS {3}, "
+        "unnest(range({4})) AS {5}",
+        column_, bucket_of(bucket), zoned_ ? "NULL" : local_, kBucket,
+        (lengths_.size - 1) / lengths_.step + 1, kNumber);
+  }
+
+  std::string ends_later(const std::string& by) const {
+    return fmt::format("CASE WHEN isfinite({}) THEN {} > {} ELSE {} = 0 END", column_,
+                       moved(kBucket, by), local_, kNumber);
+  }
+
+  const Lengths lengths_;
+  const bool zoned_;
+  const std::string column_;
+  const std::string local_;
+};
+
+TimeLength size_of(const Lengths& lengths) {
+  return lengths.by_months ? TimeLength{lengths.size, 0} : TimeLength{0, lengths.size};
+}
+
+WindowEnds ends_of(WindowKind kind, const Lengths& lengths) {
+  const auto length = [&](std::int64_t count) {
+    return lengths.by_months ? TimeLength{count, 0} : TimeLength{0, count};
+  };
+  WindowEnds ends{.step = length(lengths.step), .phase = {}, .shift_us = lengths.offset_us};
+  if (kind == WindowKind::kHop) ends.phase = length(lengths.size);
+  return ends;
 }
 
 }  // namespace
 
-Result<Window> make_window(SqlParser& parser, const TumbleCall& call, const Relation& relation,
+std::int64_t WindowEnds::last_at(std::int64_t micros) const {
+  namespace chrono = std::chrono;
+  if (step.months == 0)
+    return floor_to(micros - shift_us - phase.micros, step.micros) + phase.micros + shift_us;
+  const chrono::sys_time<chrono::microseconds> time{chrono::microseconds(micros - shift_us)};
+  const chrono::year_month_day day{chrono::floor<chrono::days>(time)};
+  constexpr int kFirstYear = 1970;
+  const std::int64_t month = (static_cast<int>(day.year()) - kFirstYear) * std::int64_t{12} +
+                             (static_cast<unsigned>(day.month()) - 1);
+  const std::int64_t last = floor_to(month - phase.months, step.months) + phase.months;
+  const std::int64_t year_start = floor_to(last, 12);
+  const chrono::sys_days start{chrono::year(static_cast<int>(kFirstYear + year_start / 12)) /
+                               chrono::month(static_cast<unsigned>(last - year_start + 1)) /
+                               chrono::day(1)};
+  return chrono::duration_cast<chrono::microseconds>(start.time_since_epoch()).count() + shift_us;
+}
+
+std::string Window::text() const {
+  switch (kind) {
+    case WindowKind::kTumble:
+      return "tumbling windows";
+    case WindowKind::kHop:
+      return "hopping windows";
+    case WindowKind::kCumulate:
+      return "cumulating windows";
+    case WindowKind::kSession:
+      return "sessions";
+  }
+  return "windows";
+}
+
+std::string Window::time_sql(std::int64_t micros) const {
+  return fmt::format("{}({})", type == "TIMESTAMP" ? "make_timestamp" : "make_timestamptz", micros);
+}
+
+std::string Window::end_of(const std::string& start) const {
+  const std::string length = size.months != 0 ? fmt::format("to_months({})", size.months)
+                                              : fmt::format("to_microseconds({})", size.micros);
+  if (type == "TIMESTAMP") return fmt::format("({} + {})", start, length);
+  return fmt::format(
+      "CASE WHEN isfinite({0}) THEN make_timestamptz(epoch_us(make_timestamp(epoch_us({0})) + "
+      "{1})) "
+      "ELSE {0} END",
+      start, length);
+}
+
+Result<Window> make_window(SqlParser& parser, const WindowCall& call, const Relation& relation,
                            const std::string& sql) {
-  const engine::StoreColumn* time = nullptr;
-  std::vector<std::string> names;
+  const char* function = window_function_name(call.kind);
   for (const auto& column : relation.columns) {
-    if (same_name(column.name, call.time_column)) time = &column;
-    names.push_back(column.name);
     if (same_name(column.name, "window_start") || same_name(column.name, "window_end"))
-      return error(Code::kInvalid, fmt::format("{} has a column {} already, which tumble() adds",
-                                               relation.name, column.name));
+      return error(Code::kInvalid, fmt::format("{} has a column {} already, which {}() adds",
+                                               relation.name, column.name, function));
   }
   const std::string place = place_of(sql, call.time_offset);
-  if (time == nullptr) {
-    const std::string nearest = nearest_name(call.time_column, names);
-    return error(
-        Code::kInvalid,
-        fmt::format("{} has no column \"{}\" at {}", relation.name, call.time_column, place), "",
-        nearest.empty() ? "" : "did you mean \"" + nearest + "\"?");
-  }
+  const engine::StoreColumn* time = find_column(relation, call.time_column);
+  if (time == nullptr) return no_column(relation, call.time_column, place);
   const bool zoned = time->type == "TIMESTAMP WITH TIME ZONE";
   if (!zoned && time->type != "TIMESTAMP" && time->type != "DATE") {
-    return error(Code::kInvalid, fmt::format("tumble() needs a time, but {} at {} is {}",
+    return error(Code::kInvalid, fmt::format("{}() needs a time, but {} at {} is {}", function,
                                              time->name, place, time->type));
   }
-  const auto interval = interval_of(parser, call.interval);
-  const std::string interval_place = place_of(sql, offset_of(call.interval));
-  if (!interval.ok() || (interval->months <= 0 && interval->micros <= 0) ||
-      (interval->months != 0 && interval->micros != 0)) {
-    return error(Code::kInvalid,
-                 fmt::format("the length of a window must be a positive INTERVAL, either of months "
-                             "or of days and shorter, at {}",
-                             interval_place));
+  Window window{
+      .kind = call.kind, .time_column = time->name, .type = zoned ? time->type : "TIMESTAMP"};
+  for (const auto& [name, offset] : call.partition) {
+    const engine::StoreColumn* column = find_column(relation, name);
+    if (column == nullptr) return no_column(relation, name, place_of(sql, offset));
+    window.partition.push_back(column->name);
   }
-  const std::string length = interval->months > 0
-                                 ? fmt::format("to_months({})", interval->months)
-                                 : fmt::format("to_microseconds({})", interval->micros);
-  Window window;
-  window.time_column = time->name;
-  window.type = zoned ? time->type : "TIMESTAMP";
-  const std::string column = quote_identifier(time->name);
-  // Windows are aligned to 1970-01-01 00:00 UTC, whatever the session's time zone. (By way of
-  // microseconds: timezone('UTC', ...) gives the same and takes ten times as long.)
-  const std::string local = zoned ? fmt::format("make_timestamp(epoch_us({}))", column)
-                                  : fmt::format("CAST({} AS TIMESTAMP)", column);
-  const std::string bucket =
-      fmt::format("time_bucket({}, {}, TIMESTAMP '1970-01-01')", length, local);
-  const auto typed = [&](const std::string& timestamp) {
-    if (!zoned) return timestamp;
-    return fmt::format("CASE WHEN isfinite({0}) THEN make_timestamptz(epoch_us({1})) ELSE {0} END",
-                       column, timestamp);
-  };
-  window.start_sql = typed(bucket);
-  window.end_sql = typed(fmt::format("{} + {}", bucket, length));
+  TRY_ASSIGN(const Lengths lengths, LengthReader(parser, call, sql).read());
+  const WindowWriter writer(*time, lengths);
+  switch (call.kind) {
+    case WindowKind::kTumble:
+      writer.tumble(&window);
+      break;
+    case WindowKind::kHop:
+      writer.hop(&window);
+      break;
+    case WindowKind::kCumulate:
+      writer.cumulate(&window);
+      break;
+    case WindowKind::kSession:
+      writer.session(&window);
+      return window;
+  }
+  window.ends = ends_of(call.kind, lengths);
+  if (call.kind != WindowKind::kCumulate) window.size = size_of(lengths);
   return window;
 }
 
-ResolvedSql::ResolvedSql(const ViewDefinition& view, const std::vector<const Relation*>& relations,
-                         const std::vector<std::optional<Window>>& windows,
-                         std::string (*rows_of)(const Relation&)) {
-  const std::string& sql = view.source.sql;
-  std::size_t at = 0;
-  for (std::size_t i = 0; i < view.refs.size(); ++i) {
-    const RelationRef& ref = view.refs[i];
-    text_.append(sql, at, ref.start - at);
-    Edit edit{text_.size(), 0, ref.start, ref.end};
-    const std::string rows = rows_of(*relations[i]);
-    if (windows[i]) {
-      text_ += fmt::format("(SELECT *, {} AS window_start, {} AS window_end FROM {})",
-                           windows[i]->start_sql, windows[i]->end_sql, rows);
-      if (ref.alias.empty()) text_ += " AS " + quote_identifier(ref.name);
-    } else {
-      text_ += rows;
-    }
-    edit.end = text_.size();
-    edits_.push_back(edit);
-    at = ref.end;
+std::string windowed_rows(const Window& window, const std::string& source) {
+  std::string hidden, rows = source;
+  if (!window.rows_sql.empty()) {
+    rows = fmt::format("({} FROM {}{})", window.rows_sql, source, window.rows_end);
+    hidden = window.goes_by_other_rows()
+                 ? fmt::format(" EXCLUDE ({}, {}, {})", kAt, kBefore, kSession)
+                 : fmt::format(" EXCLUDE ({}, {})", kBucket, kNumber);
   }
-  text_.append(sql, at, std::string::npos);
-  // A closing semicolon would end the statements that the text is put into.
-  const std::size_t last = text_.find_last_not_of(" \t\r\n");
-  if (last != std::string::npos && text_[last] == ';') text_.erase(last);
-}
-
-std::uint64_t ResolvedSql::original(std::uint64_t offset) const {
-  if (offset == kNoOffset) return offset;
-  std::uint64_t shift_from = 0, shift_to = 0;
-  for (const Edit& edit : edits_) {
-    if (offset < edit.start) break;
-    if (offset < edit.end) return edit.original;
-    shift_from = edit.end;
-    shift_to = edit.original_end;
-  }
-  return offset - shift_from + shift_to;
+  std::string out = fmt::format("(SELECT *{}, {} AS window_start, {} AS window_end FROM {}{})",
+                                hidden, window.start_sql, window.end_sql, rows,
+                                window.kept_sql.empty() ? "" : " WHERE " + window.kept_sql);
+  if (!window.only_sql.empty())
+    out = fmt::format("(SELECT * FROM {} WHERE {})", out, window.only_sql);
+  return out;
 }
 
 }  // namespace pgweir::views
