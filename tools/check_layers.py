@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fails when a file includes what its folder may not.
 
-usage: check_layers.py LAYERS SRC
+usage: check_layers.py [LAYERS SRC]   (else those of build/dev, which cmake has made)
 
 Two rules, one table each:
 - a module includes only itself and the modules that its add_module() names in DEPS, and a row may
@@ -72,4 +72,6 @@ def main(table, root):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    project = pathlib.Path(__file__).resolve().parent.parent
+    given = sys.argv[1:] or [project / "build/dev/layers.txt", project / "src"]
+    sys.exit(main(*given))
