@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/units.h"
+#include "engine/postgres_semantics.h"
 #include "engine/row_text.h"
 
 namespace pgweir::engine {
@@ -74,6 +75,7 @@ Result<std::unique_ptr<EngineDatabase>> EngineDatabase::open(const DatabaseOptio
                                       kCatalog)));
   TRY(connection->add_function(kTextHashFunction, text_hash));
   TRY(connection->add_row_sources());
+  TRY(set_postgres_semantics(*connection));
   TRY(connection->execute("SET GLOBAL enable_external_access = false"));
   TRY(connection->execute("SET GLOBAL lock_configuration = true"));
   return opened;
@@ -96,6 +98,7 @@ Status EngineDatabase::check(duck::Connection& connection) {
 Result<std::unique_ptr<duck::Connection>> EngineDatabase::connect() {
   TRY_ASSIGN(auto connection, database_->connect());
   TRY(connection->execute(fmt::format("SET search_path = '{0}.main,{0}.public'", kCatalog)));
+  TRY(add_postgres_macros(*connection));
   return connection;
 }
 

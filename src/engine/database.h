@@ -32,7 +32,8 @@ class EngineDatabase {
   // file when the last connection ends, be it long after another EngineDatabase was opened on it.
   ~EngineDatabase();
 
-  // A connection on which names without a schema are views, or tables of the schema public.
+  // A connection on which names without a schema are views, or tables of the schema public, and
+  // SQL means what it means in PostgreSQL (postgres_semantics.h).
   Result<std::unique_ptr<duck::Connection>> connect();
 
   // Size of DuckDB's own write-ahead log: what the next open would replay.

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "views/postgres_semantics.h"
+
 namespace pgweir::views {
 namespace {
 
@@ -121,7 +123,8 @@ class Analyser {
   void check_expression(const Json& node) {
     if (!child(node, "sample").is_null())
       return refuse("a sample is not the same twice, so a view cannot take one", offset_of(node));
-    const std::string why = functions_.refusal(node);
+    std::string why = functions_.refusal(node);
+    if (why.empty()) why = semantics_refusal(node, view_.source.sql);
     if (!why.empty()) refuse(why, offset_of(node));
   }
 

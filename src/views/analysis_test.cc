@@ -106,6 +106,24 @@ TEST_F(AnalysisTest, FindsWhatAViewReads) {
   for (const auto& [sql, expected] : cases) EXPECT_EQ(reads(sql), expected) << sql;
 }
 
+TEST_F(AnalysisTest, RefusesWhatWouldNotMeanWhatItMeansInPostgres) {
+  const std::string kSimilar =
+      "SIMILAR TO is not PostgreSQL's here: write a regular expression, t ~ '^(a|b)' at ";
+  const std::string kSeconds =
+      "the seconds of a time are whole numbers here, and in PostgreSQL not: write "
+      "extract(microseconds FROM t) / 1e6 at ";
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"SELECT a FROM t WHERE s SIMILAR TO 'x%'", kSimilar + "1:25"},
+      {"SELECT a FROM t\nWHERE s NOT SIMILAR TO 'x%'", kSimilar + "2:9"},
+      {"SELECT regexp_full_match(s, 'x') FROM t",
+       "regexp_full_match() is no function of PostgreSQL's: write t ~ '^(...)$' at 1:8"},
+      {"SELECT extract(second FROM made) FROM t", kSeconds + "1:8"},
+      {"SELECT date_part('secs', made) FROM t", kSeconds + "1:8"},
+      {"SELECT extract(microseconds FROM made), s ~ 'x', s !~ 'x', NOT s ~* 'x' FROM t", "t"},
+  };
+  for (const auto& [sql, expected] : cases) EXPECT_EQ(reads(sql), expected) << sql;
+}
+
 TEST_F(AnalysisTest, RefusesWhatIsNoViewWithItsPlace) {
   const std::string kVolatile = "() is volatile, so a view cannot be kept up to date with it at ";
   const std::vector<std::pair<std::string, std::string>> cases = {

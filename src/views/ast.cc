@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "engine/postgres_semantics.h"
+
 namespace pgweir::views {
 
 using duck::quote_identifier;
@@ -127,6 +129,8 @@ Result<std::unique_ptr<SqlParser>> SqlParser::create() {
              duck::Database::open("", {{"threads", "1"}, {"enable_external_access", "false"}}));
   TRY_ASSIGN(auto connection, database->connect());
   TRY(connection->execute("SET TimeZone = 'UTC'; SET errors_as_json = true"));
+  TRY(engine::set_postgres_semantics(*connection));
+  TRY(engine::add_postgres_macros(*connection));
   std::unique_ptr<SqlParser> parser(new SqlParser(std::move(database), std::move(connection)));
   TRY_ASSIGN(parser->serialize_, parser->connection_->prepare(
                                      "SELECT CAST(json_serialize_sql($1::VARCHAR) AS VARCHAR)"));

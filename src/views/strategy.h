@@ -19,7 +19,7 @@ namespace pgweir::views {
 class Arrangement;
 
 // Raised whenever a strategy keeps its state in another form: every state is then made anew.
-inline constexpr int kStateVersion = 2;
+inline constexpr int kStateVersion = 3;
 
 // The rows of one input that a join looks up, found by their columns `key`.
 struct Lookup {

@@ -102,7 +102,8 @@ Tree Expressions::number(const Scope& scope, Type type, int depth) {
   if (type == Type::kInt) {
     switch (dice_.up_to(7)) {
       case 0:
-        return branch(kind, "(@a / 2)", {a}, "(@a // 2)");
+        return branch(kind, dice_.percent(50) ? "(@a / 2)" : "(@a / nullif(@b, 0))",
+                      {a, of_type(scope, type, depth)});
       case 1:
         return branch(kind, "(@a % 3)", {a});
       case 2:
@@ -154,7 +155,10 @@ Tree Expressions::text(const Scope& scope, int depth) {
     case 2:
       return branch("text", "replace(@a, 'a', 'x')", {a});
     case 3:
-      return branch("text", "substr(@a, 1, 1)", {a});
+      return branch("text",
+                    dice_.pick({"substr(@a, 1, 1)", "substr(@a, 2)", "substr(@a, 0, 2)",
+                                "substring(@a, -1, 3)"}),
+                    {a});
     case 4:
       return branch("text", "(@a)::text", {of_type(scope, Type::kInt, 0)});
     case 5:
@@ -218,8 +222,10 @@ Tree Expressions::comparison(const Scope& scope, int depth) {
                     {a, of_type(scope, type, depth)});
     case 6:
       return branch("bool",
-                    fmt::format("@a {}LIKE '{}'", dice_.pick({"", "NOT "}),
-                                dice_.pick({"a%", "%b", "_", "%", "ab"})),
+                    fmt::format("@a {} '{}'",
+                                dice_.pick({"LIKE", "NOT LIKE", "ILIKE", "NOT ILIKE", "~", "!~",
+                                            "~*", "!~*"}),
+                                dice_.pick({"a%", "%b", "_", "%", "ab", "a\\%", "^a", "b$", "a"})),
                     {of_type(scope, Type::kText, depth)});
     case 7: {
       const auto flag = column(scope, Type::kBool);
@@ -367,9 +373,10 @@ Expression Expressions::aggregate(const Scope& scope) {
 }
 
 Tree Expressions::order_item(const Scope& scope) {
-  return branch(
-      "", fmt::format("@a{} NULLS {}", dice_.pick({"", " DESC"}), dice_.pick({"FIRST", "LAST"})),
-      {any_column(scope).tree});
+  return branch("",
+                fmt::format("@a{}{}", dice_.pick({"", " DESC"}),
+                            dice_.pick({"", "", " NULLS FIRST", " NULLS LAST"})),
+                {any_column(scope).tree});
 }
 
 Expression Expressions::window(const Scope& scope, const std::vector<std::string>& unique) {
