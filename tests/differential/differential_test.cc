@@ -115,7 +115,7 @@ TEST(DifferentialTest, RandomViewsEqualPostgresAfterEveryBatch) {
   std::uint64_t cases = 0, not_taken = 0;
   for (unsigned seed = first_seed; Clock::now() < end && !HasFailure(); ++seed, ++cases) {
     const TestCase test_case = random_case(seed);
-    const Outcome outcome = runner.run(test_case);
+    const Outcome outcome = runner.run(test_case, end);
     for (const auto& [view, why] : outcome.not_taken) {
       ++not_taken;
       // Those over such a view are not taken either.

@@ -97,13 +97,14 @@ class Side {
 // One run of a case.
 class Run {
  public:
-  Run(Source& source, const TestCase& test_case, Counts& counts)
-      : source_(source), test_case_(test_case), counts_(counts) {}
+  Run(Source& source, const TestCase& test_case, Counts& counts, Runner::Time end)
+      : source_(source), test_case_(test_case), counts_(counts), end_(end) {}
 
   Outcome go() {
     const Status begun = begin();
     if (!begun.ok()) return failed("", begun.error().text());
     for (; outcome_.step < test_case_.steps.size() && outcome_.failure.empty(); ++outcome_.step) {
+      if (std::chrono::steady_clock::now() >= end_) break;
       const Step& step = test_case_.steps[outcome_.step];
       const Status done = step.kind == Step::Kind::kRestart ? side_->open() : change(step);
       if (!done.ok()) return failed("", done.error().text());
@@ -215,6 +216,7 @@ class Run {
   Source& source_;
   const TestCase& test_case_;
   Counts& counts_;
+  const Runner::Time end_;
   Outcome outcome_;
   std::vector<const CaseView*> taken_;
   std::unique_ptr<Side> side_;
@@ -222,8 +224,8 @@ class Run {
 
 }  // namespace
 
-Outcome Runner::run(const TestCase& test_case) {
-  return Run(source_, test_case, counts_).go();
+Outcome Runner::run(const TestCase& test_case, Time end) {
+  return Run(source_, test_case, counts_, end).go();
 }
 
 std::string Counts::text() const {

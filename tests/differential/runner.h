@@ -6,6 +6,7 @@
 // Threads: one.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string>
@@ -42,7 +43,9 @@ class Runner {
  public:
   explicit Runner(Source& source) : source_(source) {}
 
-  Outcome run(const TestCase& test_case);
+  using Time = std::chrono::steady_clock::time_point;
+  // Steps that would begin behind `end` are left out.
+  Outcome run(const TestCase& test_case, Time end = Time::max());
   const Counts& counts() const { return counts_; }
 
  private:
