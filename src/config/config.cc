@@ -31,7 +31,7 @@ std::string shown(const std::string& text) {
 class Interpreter {
  public:
   Interpreter(const std::string& name, io::Fs& fs, const Environment& environment)
-      : name_(name), fs_(fs), environment_(environment), target_{config_, nullptr, nullptr} {}
+      : name_(name), fs_(fs), environment_(environment), target_{config_} {}
 
   Result<Config> run(const Node& root) {
     if (root.kind == Node::Kind::kNull) {

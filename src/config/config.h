@@ -77,14 +77,26 @@ struct EngineConfig {
   bool operator==(const EngineConfig&) const = default;
 };
 
-enum class OutputMode : std::uint8_t { kUpdate };
+enum class OutputMode : std::uint8_t { kUpdate, kAppend, kComplete };
+// What is done with rows that come too late for a view in append mode, beyond counting them.
+enum class LateRows : std::uint8_t { kCount, kKeep };
 
 struct ViewConfig {
   std::string name;
   std::string sql;
   OutputMode mode = OutputMode::kUpdate;
+  LateRows late_rows = LateRows::kCount;
 
   bool operator==(const ViewConfig&) const = default;
+};
+
+struct WatermarkConfig {
+  std::string column;     // "schema.table.column"
+  Milliseconds delay{0};  // rows may come so late
+  Milliseconds future = std::chrono::hours(1);
+  Milliseconds idle = std::chrono::minutes(1);
+
+  bool operator==(const WatermarkConfig&) const = default;
 };
 
 enum class SinkType : std::uint8_t { kParquet };
@@ -127,6 +139,7 @@ struct Config {
   std::string data = "./pgweir-data";
   LogConfig log;
   EngineConfig engine;
+  std::vector<WatermarkConfig> watermarks;
   std::vector<ViewConfig> views;  // in the file's order
   std::vector<SinkConfig> sinks;
   ServerConfig server;

@@ -76,7 +76,11 @@ views:
     sql: |
       SELECT *
       FROM balance
-    mode: update
+    mode: append
+    late_rows: keep
+watermarks:
+  public.transfers.created_at: 10s
+  public.logins.at: {delay: 1m, future: 5s, idle: 2h}
 sinks:
   lake: {type: parquet, path: ./lake, from: [public.entries], partition_by: [table], roll: {every: 10s, size: 1MiB}}
 server: {listen: "[::1]:0", token: abc, tls: {certificate: c.pem, key: k.pem}}
@@ -101,7 +105,15 @@ server: {listen: "[::1]:0", token: abc, tls: {certificate: c.pem, key: k.pem}}
                      .mirrors = MirrorMode::kAll};
   expected.views = {{.name = "balance",
                      .sql = "SELECT account_id, sum(amount) AS balance FROM entries GROUP BY 1"},
-                    {.name = "second", .sql = "SELECT *\nFROM balance\n"}};
+                    {.name = "second",
+                     .sql = "SELECT *\nFROM balance\n",
+                     .mode = OutputMode::kAppend,
+                     .late_rows = LateRows::kKeep}};
+  expected.watermarks = {{.column = "public.transfers.created_at", .delay = Milliseconds(10'000)},
+                         {.column = "public.logins.at",
+                          .delay = Milliseconds(60'000),
+                          .future = Milliseconds(5'000),
+                          .idle = Milliseconds(7'200'000)}};
   expected.sinks = {{.name = "lake",
                      .path = "./lake",
                      .from = {"public.entries"},
@@ -125,10 +137,9 @@ TEST(Config, UnknownKeysNameTheNearestOne) {
 }
 
 TEST(Config, KnownKeysThatAreNotBuiltSaySo) {
-  EXPECT_EQ(problems_below_source("  columns: {}\nalerts: []\nwatermarks: {a.b.c: 10s}"),
+  EXPECT_EQ(problems_below_source("  columns: {}\nalerts: []"),
             "pgweir.yaml:3:3: source.columns is not built yet\n"
-            "pgweir.yaml:4:1: alerts is not built yet\n"
-            "pgweir.yaml:5:1: watermarks is not built yet");
+            "pgweir.yaml:4:1: alerts is not built yet");
   EXPECT_EQ(
       problems_below_source("sinks:\n  k: {type: kafka, brokers: [a], topic: x, whatever: 1}"),
       "pgweir.yaml:4:13: sinks.k.type: 'kafka' is not built yet");
@@ -136,10 +147,20 @@ TEST(Config, KnownKeysThatAreNotBuiltSaySo) {
       problems_below_source("sinks: {p: {type: parquet, path: \"s3://b/c\"}}"),
       "pgweir.yaml:3:34: sinks.p.path: only a local folder is built so far; object storage is "
       "not built yet");
-  EXPECT_EQ(problems_below_source("views: {v: {sql: SELECT 1, mode: append}}"),
-            "pgweir.yaml:3:34: views.v.mode: 'append' is not built yet");
   EXPECT_EQ(problems_below_source("  snapshot: {mode: when_needed}"),
             "pgweir.yaml:3:20: source.snapshot.mode: 'when_needed' is not built yet");
+}
+
+TEST(Config, WatermarksAreOfColumnsAndHaveADelay) {
+  EXPECT_EQ(problems_below_source("watermarks: {transfers.created_at: 10s}"),
+            "pgweir.yaml:3:14: 'transfers.created_at': a watermark's name is that of a column, "
+            "schema.table.column");
+  EXPECT_EQ(
+      problems_below_source("watermarks: {a.b.c: 10}"),
+      "pgweir.yaml:3:21: watermarks.a.b.c: '10' has no unit; Write a whole number with a unit, "
+      "like 500ms, 10s or 7d");
+  EXPECT_EQ(problems_below_source("watermarks: {a.b.c: {future: 1s}}"),
+            "pgweir.yaml:3:21: watermarks.a.b.c.delay is required");
 }
 
 // What the first version of the interface promises is known; what of it is missing is said by name.
@@ -179,8 +200,6 @@ costs: {storage_gib_month: 0.115, network_gib: 0.09, currency: USD}
 server: {listen: "127.0.0.1:8088", token: "${ROWS}", tls: {certificate: server.crt, key: server.key}}
 )"),
       "pgweir.yaml:8:3: source.columns is not built yet\n"
-      "pgweir.yaml:16:1: watermarks is not built yet\n"
-      "pgweir.yaml:23:11: views.per_minute.mode: 'append' is not built yet\n"
       "pgweir.yaml:25:19: sinks.events.type: 'kafka' is not built yet\n"
       "pgweir.yaml:26:34: sinks.lake.path: only a local folder is built so far; object storage "
       "is not built yet\n"
@@ -229,7 +248,7 @@ TEST(Config, WrongTypesAndMissingUnits) {
         "batch_rows, mirrors");
   check("data:", "pgweir.yaml:3:1: data needs a text; it has no value");
   check("data: {a: b}", "pgweir.yaml:3:7: data needs a text");
-  check("views: {v: [1]}", "pgweir.yaml:3:12: views.v needs a mapping with sql, mode");
+  check("views: {v: [1]}", "pgweir.yaml:3:12: views.v needs a mapping with sql, mode, late_rows");
   check(
       "views: {V: SELECT 1}",
       "pgweir.yaml:3:9: 'V': a view's name is lower-case letters, digits and _, up to 63 of them, "

@@ -173,7 +173,26 @@ std::vector<Field> engine_fields() {
            "the engine stays closed: no views, activity or SQL; capture, log and sinks "
            "alone, in tens of megabytes.",
        .choices = {{"needed"}, {"all"}, {"none"}}},
-      {.path = "watermarks", .description = "How late rows may come, by table and column."},
+      {.path = "watermarks.*.delay",
+       .slot = [](Target& t) -> Slot { return &t.watermark->delay; },
+       .description =
+           "How late rows may come by this column, which is named as schema.table.column: a time "
+           "of the newest one less this is the watermark. It may stand alone, as "
+           "`public.transfers.created_at: 10s`. Views in append mode need it.",
+       .required = true,
+       .alone = true,
+       .maximum = 366ULL * 86'400'000},
+      {.path = "watermarks.*.future",
+       .slot = [](Target& t) -> Slot { return &t.watermark->future; },
+       .description =
+           "A time that lies further after the commit of its transaction moves no watermark.",
+       .maximum = 366ULL * 86'400'000},
+      {.path = "watermarks.*.idle",
+       .slot = [](Target& t) -> Slot { return &t.watermark->idle; },
+       .description = "A table without rows for so long, by commit times, does not hold back views "
+                      "that have windows over others, too.",
+       .minimum = 1,
+       .maximum = 366ULL * 86'400'000},
   };
 }
 
@@ -188,8 +207,16 @@ std::vector<Field> output_fields() {
        .check = check_not_empty},
       {.path = "views.*.mode",
        .slot = [](Target& t) -> Slot { return choice(t.view->mode); },
-       .description = "What leaves the view when it changes.",
-       .choices = {{"update"}, {"append", false}, {"complete", false}}},
+       .description =
+           "`update`: the view is always what its SELECT gives. `append`: each window once, when "
+           "the watermark has passed its end; it never changes again. `complete`: as update, for "
+           "views of totals; who follows the view gets all of its rows.",
+       .choices = {{"update"}, {"append"}, {"complete"}}},
+      {.path = "views.*.late_rows",
+       .slot = [](Target& t) -> Slot { return choice(t.view->late_rows); },
+       .description = "What is done with changes that come too late for a view in append mode: "
+                      "they are counted, or also kept in `pgweir.late_rows`.",
+       .choices = {{"count"}, {"keep"}}},
       {.path = "sinks.*.type",
        .slot = [](Target& t) -> Slot { return choice(t.sink->type); },
        .description = "What kind of sink it is.",
@@ -316,6 +343,12 @@ std::string child_path(std::string_view path, const std::string& key) {
 }
 
 std::string check_name(std::string_view path, std::string_view name) {
+  if (path.starts_with("watermarks")) {
+    const auto parts = std::count(name.begin(), name.end(), '.');
+    const bool whole = parts == 2 && !name.starts_with('.') && !name.ends_with('.') &&
+                       name.find("..") == std::string_view::npos;
+    return whole ? "" : "a watermark's name is that of a column, schema.table.column";
+  }
   const bool view = path.starts_with("views");
   const bool fits = !name.empty() && name.size() <= 63 &&
                     (std::isalpha(static_cast<unsigned char>(name[0])) != 0 || name[0] == '_') &&
@@ -335,6 +368,9 @@ void enter_named(std::string_view path, const std::string& name, Target& target)
   if (path == "views.*") {
     target.view = &target.config.views.emplace_back();
     target.view->name = name;
+  } else if (path == "watermarks.*") {
+    target.watermark = &target.config.watermarks.emplace_back();
+    target.watermark->column = name;
   } else {
     target.sink = &target.config.sinks.emplace_back();
     target.sink->name = name;
@@ -346,7 +382,8 @@ const char* type_name(const Field& field) {
   Config config;
   ViewConfig view;
   SinkConfig sink;
-  Target target{config, &view, &sink};
+  WatermarkConfig watermark;
+  Target target{config, &view, &sink, &watermark};
   constexpr const char* kNames[] = {"text",     "text",   "whole number", "size",
                                     "duration", "choice", "list",         "true or false"};
   return kNames[field.slot(target).index()];

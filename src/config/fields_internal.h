@@ -14,11 +14,13 @@
 
 namespace pgweir::config {
 
-// Where a field's value goes: the configuration, and the named view or sink that is being read.
+// Where a field's value goes: the configuration, and the named view, sink or watermark that is
+// being read.
 struct Target {
   Config& config;
   ViewConfig* view = nullptr;
   SinkConfig* sink = nullptr;
+  WatermarkConfig* watermark = nullptr;
 };
 
 // A member of an option struct; its C++ type says how the file's text is read.
@@ -66,7 +68,8 @@ std::vector<std::string> child_keys(std::string_view path);
 std::string child_path(std::string_view path, const std::string& key);
 // What is wrong with a name of the user's choice, or "".
 std::string check_name(std::string_view path, std::string_view name);
-// Adds the named view or sink and points the target at it. Requires a path that ends in "*".
+// Adds the named view, sink or watermark and points the target at it. Requires a path that ends in
+// "*".
 void enter_named(std::string_view path, const std::string& name, Target& target);
 
 // "text", "whole number", "duration" ...

@@ -54,6 +54,10 @@ Json to_json(const Config& given) {
   Target target{config};
   Json out = Json::object();
   put_fields(out, "", target);
+  for (WatermarkConfig& watermark : config.watermarks) {
+    target.watermark = &watermark;
+    put_fields(out["watermarks"][watermark.column], "watermarks.*.", target);
+  }
   for (ViewConfig& view : config.views) {
     target.view = &view;
     put_fields(out["views"][view.name], "views.*.", target);
@@ -132,7 +136,8 @@ struct Defaults {
   Config config;
   ViewConfig view;
   SinkConfig sink;
-  Target target{config, &view, &sink};
+  WatermarkConfig watermark;
+  Target target{config, &view, &sink, &watermark};
 };
 
 std::string default_text(const Field& field, Defaults& defaults) {

@@ -148,6 +148,8 @@ class DuckEngine : public Engine {
   bool is_part_full(const model::Batch& batch);
   Status apply_rows(const model::Batch& batch);
   Status apply_changes(const model::Batch& batch);
+  Status apply_changes(const model::Batch& batch, const std::vector<KnownTable*>& tables,
+                       std::size_t first, ViewMaintainer::Portion portion);
   Status apply_mirror(KnownTable& known, const model::Batch& batch);
   Result<KnownTable*> known_table(const model::Table& table);
   void publish_mirrors();

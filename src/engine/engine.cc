@@ -359,7 +359,30 @@ Status DuckEngine::apply_changes(const model::Batch& batch) {
     tables.push_back(known);
     known->touched = false;
   }
-  for (const model::Change& change : batch.changes) {
+  std::size_t first = 0;
+  do {
+    ViewMaintainer::Portion portion{.transactions = batch.transactions.size()};
+    if (maintainer_ != nullptr) {
+      TRY_ASSIGN(portion, maintainer_->take_transactions(*connection_, batch, first));
+    }
+    TRY(apply_changes(batch, tables, first, portion));
+    first += portion.transactions;
+  } while (first < batch.transactions.size());
+  return {};
+}
+
+// The changes of some of its transactions.
+Status DuckEngine::apply_changes(const model::Batch& batch, const std::vector<KnownTable*>& tables,
+                                 std::size_t first, ViewMaintainer::Portion portion) {
+  const bool whole = portion.transactions == batch.transactions.size();
+  std::size_t from = 0, to = batch.changes.size();
+  if (!whole) {
+    from = batch.transactions[first].first_change;
+    const model::Transaction& last = batch.transactions[first + portion.transactions - 1];
+    to = last.first_change + last.change_count;
+  }
+  for (std::size_t i = from; i < to; ++i) {
+    const model::Change& change = batch.changes[i];
     KnownTable& known = *tables[change.table];
     if (!known.takes_changes()) continue;
     if (!known.touched) TRY(known.writer->begin());
@@ -373,7 +396,8 @@ Status DuckEngine::apply_changes(const model::Batch& batch) {
     changed = true;
     TRY(apply_mirror(*known, batch));
   }
-  return changed && maintainer_ != nullptr ? maintainer_->batch_applied(*connection_) : Status{};
+  const bool applies = maintainer_ != nullptr && (changed || portion.due);
+  return applies ? maintainer_->batch_applied(*connection_) : Status{};
 }
 
 Status DuckEngine::apply_mirror(KnownTable& known, const model::Batch& batch) {

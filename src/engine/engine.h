@@ -106,6 +106,19 @@ class ViewMaintainer {
   // were given earlier in this batch are new already, those that come later are old (telescoping).
   virtual Status table_changed(duck::Connection& connection, const Mirror& mirror,
                                const Delta& delta) = 0;
+  // Called before the changes of a batch, from its transaction number `first` on: how many of its
+  // transactions are worked in before the next call. With `due`, batch_applied() is called behind
+  // them even if no mirror has changed: something in the views goes by where a transaction ends. A
+  // batch that fails begins from its first transaction again.
+  struct Portion {
+    std::size_t transactions = 0;
+    bool due = false;
+  };
+  virtual Result<Portion> take_transactions(duck::Connection& connection, const model::Batch& batch,
+                                            std::size_t first) {
+    (void)connection;
+    return Portion{.transactions = batch.transactions.size() - first};
+  }
   // Every mirror is new: bring the views up to date, in dependency order.
   virtual Status batch_applied(duck::Connection& connection) = 0;
   // The mirrors were replaced (first snapshot complete, or resync): build every view anew from

@@ -99,8 +99,14 @@ Status Pipeline::open_engine() {
                  "Set engine.mirrors to needed, or remove the views");
   }
   std::vector<views::ViewSource> sources;
-  for (const config::ViewConfig& view : config.views) sources.push_back({view.name, view.sql});
-  TRY_ASSIGN(views_, views::ViewSet::create(std::move(sources), logger_));
+  for (const config::ViewConfig& view : config.views)
+    sources.push_back({view.name, view.sql, static_cast<views::OutputMode>(view.mode),
+                       view.late_rows == config::LateRows::kKeep});
+  views::ViewSetOptions view_options;
+  for (const config::WatermarkConfig& watermark : config.watermarks)
+    view_options.watermarks.push_back(
+        {watermark.column, watermark.delay, watermark.future, watermark.idle});
+  TRY_ASSIGN(views_, views::ViewSet::create(std::move(sources), logger_, std::move(view_options)));
 
   engine::EngineOptions engine_options;
   engine_options.directory = config.data + "/engine";

@@ -113,6 +113,21 @@ void write_follower(JsonWriter& json, const FollowerStatus& follower) {
   json.end_object();
 }
 
+void write_watermarks(JsonWriter& json, const std::vector<WatermarkStatus>& watermarks) {
+  json.key("watermarks").begin_array();
+  for (const WatermarkStatus& watermark : watermarks) {
+    json.begin_object();
+    json.key("column").string(watermark.column);
+    json.key("delay_ms").integer(watermark.delay_ms);
+    json.key("watermark");
+    write_time(json, watermark.watermark);
+    json.key("newest");
+    write_time(json, watermark.newest);
+    json.end_object();
+  }
+  json.end_array();
+}
+
 void write_table(JsonWriter& json, const TableInfo& table) {
   json.begin_object();
   json.key("schema").string(table.schema);
@@ -155,6 +170,7 @@ void write_status(JsonWriter& json, const StatusReport& status, TimeUs now) {
   json.key("changes_per_second").number(status.rates.changes_per_second);
   json.key("bytes_per_second").number(status.rates.bytes_per_second);
   json.end_object();
+  if (!status.watermarks.empty()) write_watermarks(json, status.watermarks);
   json.key("findings").begin_array();
   for (const Finding& finding : status.findings) {
     json.begin_object();
@@ -180,6 +196,12 @@ void write_view(JsonWriter& json, const ViewInfo& view) {
   json.key("strategy").string(view.strategy);
   json.key("reason").string(view.reason);
   json.key("mode").string(view.mode);
+  if (view.state_rows) json.key("state_rows").integer(*view.state_rows);
+  if (view.windows) {
+    json.key("windows").begin_object().key("closed_up_to");
+    write_time(json, view.windows->closed_up_to);
+    json.key("late_rows").integer(view.windows->late_rows).end_object();
+  }
   json.key("columns");
   write_columns(json, view.columns);
   json.key("rows").optional_integer(view.rows);

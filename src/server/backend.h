@@ -118,6 +118,14 @@ struct FollowerStatus {
   std::optional<std::string> error;
 };
 
+// How far event time has come by a column.
+struct WatermarkStatus {
+  std::string column;  // schema.table.column
+  std::uint64_t delay_ms = 0;
+  std::optional<TimeUs> watermark;  // no row before it is expected; none before the first
+  std::optional<TimeUs> newest;
+};
+
 struct Rates {
   double changes_per_second = 0;
   double bytes_per_second = 0;
@@ -141,6 +149,7 @@ struct StatusReport {
   LogStatus log;
   std::vector<FollowerStatus> followers;
   Rates rates;
+  std::vector<WatermarkStatus> watermarks;
   std::vector<Finding> findings;
 };
 
@@ -204,6 +213,14 @@ struct ViewInfo {
   std::string strategy;  // delta, affected_keys, recompute
   std::string reason;    // why this strategy
   std::string mode = "update";
+  std::optional<std::uint64_t> state_rows;  // that are kept to bring it up to date
+  // Of append mode.
+  struct Windows {
+    std::optional<TimeUs>
+        closed_up_to;             // windows that end by then have left; none before the first
+    std::uint64_t late_rows = 0;  // changes that came too late for theirs
+  };
+  std::optional<Windows> windows;
   std::vector<RowColumn> columns;
   std::optional<std::uint64_t> rows;
   ViewState state = ViewState::kBuilding;

@@ -180,10 +180,35 @@ void collect_views(Collector& out, const std::vector<ViewInfo>& views) {
   for (const ViewInfo& view : views) {
     if (view.rows) out.add(as_double(*view.rows), {{"view", view.name}});
   }
+  out.begin(MetricKind::kGauge, "pgweir_view_state_rows",
+            "Rows kept to bring the view up to date; in append mode those of open windows");
+  for (const ViewInfo& view : views) {
+    if (view.state_rows) out.add(as_double(*view.state_rows), {{"view", view.name}});
+  }
+  out.begin(MetricKind::kCounter, "pgweir_view_late_rows_total",
+            "Changes that came too late for the windows of a view in append mode");
+  for (const ViewInfo& view : views) {
+    if (view.windows) out.add(as_double(view.windows->late_rows), {{"view", view.name}});
+  }
+  out.begin(MetricKind::kGauge, "pgweir_view_closed_timestamp_seconds",
+            "Windows of a view in append mode that end by then have left");
+  for (const ViewInfo& view : views) {
+    if (view.windows && view.windows->closed_up_to)
+      out.add(static_cast<double>(*view.windows->closed_up_to) / 1e6, {{"view", view.name}});
+  }
   out.begin(MetricKind::kGauge, "pgweir_view_live", "Whether the view is kept up to date");
   for (const ViewInfo& view : views)
     out.add(view.state == ViewState::kLive ? 1 : 0,
             {{"view", view.name}, {"strategy", view.strategy}});
+}
+
+void collect_watermarks(Collector& out, const std::vector<WatermarkStatus>& watermarks) {
+  out.begin(MetricKind::kGauge, "pgweir_watermark_timestamp_seconds",
+            "No row before this time is expected by the column");
+  for (const WatermarkStatus& watermark : watermarks) {
+    if (watermark.watermark)
+      out.add(static_cast<double>(*watermark.watermark) / 1e6, {{"column", watermark.column}});
+  }
 }
 
 void collect_http(Collector& out, const HttpStats& http) {
@@ -241,6 +266,7 @@ std::vector<MetricFamily> collect_metrics(const StatusReport& status,
   collect_followers(out, status.followers);
   collect_tables(out, tables);
   collect_views(out, views);
+  collect_watermarks(out, status.watermarks);
   collect_http(out, http);
   return out.take();
 }

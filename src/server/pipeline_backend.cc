@@ -263,6 +263,11 @@ StatusReport PipelineBackend::status() {
                             "changes of tables may stay unknown: " + schema.failure->message,
                             schema.failure->hint});
   }
+  if (pipeline_.views() != nullptr) {
+    for (const views::WatermarkInfo& mark : pipeline_.views()->watermarks())
+      out.watermarks.push_back(
+          {mark.column, static_cast<std::uint64_t>(mark.delay.count()), mark.at, mark.newest});
+  }
   out.source.snapshot.rows = capture.snapshot.rows;
   out.source.snapshot.bytes = capture.snapshot.bytes;
   out.source.reads = reads_of(capture, pipeline_.clock().now_us());
@@ -413,6 +418,12 @@ std::vector<ViewInfo> PipelineBackend::view_definitions() {
     info.sql = view.sql;
     info.strategy = view.strategy;
     info.reason = view.reason;
+    info.mode = views::output_mode_name(view.mode);
+    if (view.state == views::ViewState::kLive) {
+      const bool append = view.mode == views::OutputMode::kAppend;
+      info.state_rows = append ? view.open_rows : view.state_rows;
+      if (append) info.windows = {view.closed_up_to, view.late_rows};
+    }
     for (const engine::StoreColumn& column : view.columns)
       info.columns.push_back({column.name, column.type, CellKind::kText});
     info.state = view.state == views::ViewState::kLive      ? ViewState::kLive

@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "model/table.h"
 #include "views/ast.h"
+#include "views/event_time.h"
 #include "views/functions.h"
 #include "views/window_call.h"
 
@@ -24,6 +25,8 @@ namespace pgweir::views {
 struct ViewSource {
   std::string name;
   std::string sql;
+  OutputMode mode = OutputMode::kUpdate;
+  bool keeps_late_rows = false;  // of append mode, in pgweir.late_rows
 };
 
 // One place in the SQL that names a table or a view.

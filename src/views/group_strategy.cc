@@ -85,6 +85,22 @@ class GroupStrategy : public ViewStrategy {
 
   Result<std::uint64_t> state_rows() override { return store_->row_count(); }
 
+  Result<std::uint64_t> forget_rows(duck::Connection& connection, std::size_t column,
+                                    const RowTest& test) override {
+    if (!plan_.columns[column].group) return 0;
+    TRY_ASSIGN(
+        const duck::Rows rows,
+        connection.query(fmt::format("INSERT INTO {} SELECT {}, {}, -1 FROM {} WHERE {}",
+                                     delta_.name(), name_list(spec_.columns), engine::kHashColumn,
+                                     store_->content_name(), test(plan_.columns[column].sql))));
+    const std::uint64_t gone = rows.rows_changed();
+    if (gone == 0) return 0;
+    TRY(store_->apply(delta_.name()));
+    TRY(store_->maintain());
+    TRY(delta_.clear(connection));
+    return gone;
+  }
+
  private:
   engine::StoreSpec make_spec() const {
     engine::StoreSpec spec;

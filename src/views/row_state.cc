@@ -46,4 +46,18 @@ Result<ViewStrategy::Change> RowState::take_delta(duck::Connection& connection) 
   return ViewStrategy::Change{true, chunk->is_null(0, 0) ? 0 : chunk->data<std::int64_t>(0)[0]};
 }
 
+Result<std::uint64_t> RowState::forget_rows(duck::Connection& connection,
+                                            const std::string& condition) {
+  TRY_ASSIGN(const duck::Rows rows,
+             connection.query(fmt::format("INSERT INTO {} SELECT {}, {}, -1 FROM {} WHERE {}",
+                                          delta_.name(), name_list(spec_.columns),
+                                          engine::kHashColumn, relation_.content, condition)));
+  const std::uint64_t gone = rows.rows_changed();
+  if (gone == 0) return 0;
+  TRY(store_->apply(delta_.name()));
+  TRY(store_->maintain());
+  TRY(delta_.clear(connection));
+  return gone;
+}
+
 }  // namespace pgweir::views

@@ -29,6 +29,8 @@ class RowState {
   std::string fill_statement(const std::string& into, const std::string& source) const;
   // The delta becomes part of the state.
   Result<ViewStrategy::Change> take_delta(duck::Connection& connection);
+  // ViewStrategy::forget_rows(). Requires an empty delta.
+  Result<std::uint64_t> forget_rows(duck::Connection& connection, const std::string& condition);
   Status clear_delta(duck::Connection& connection) { return delta_.clear(connection); }
   Result<std::uint64_t> row_count() { return store_->row_count(); }
 

@@ -66,6 +66,11 @@ class RowStrategy : public ViewStrategy {
 
   Result<std::uint64_t> state_rows() override { return state_.row_count(); }
 
+  Result<std::uint64_t> forget_rows(duck::Connection& connection, std::size_t column,
+                                    const RowTest& test) override {
+    return state_.forget_rows(connection, test(quote_identifier(input_.columns[column].name)));
+  }
+
  private:
   engine::StoreSpec make_spec() {
     const Plan& plan = *input_.plan;

@@ -7,6 +7,7 @@
 // Threads: the engine's write connection only.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -53,6 +54,16 @@ class ViewStrategy {
 
   // Opens the kept state, or makes it anew from the inputs as they are now.
   virtual Status setup(duck::Connection& connection, bool keep) = 0;
+  // Makes the state anew in the middle of a batch: an input was truncated or replaced.
+  virtual Status renew(duck::Connection& connection) { return setup(connection, false); }
+  // Drops the rows of which `test`, of the SQL of the view's column, holds, without a delta:
+  // nothing will change them any more. Returns how many. A strategy may keep them.
+  using RowTest = std::function<std::string(const std::string& sql)>;
+  virtual Result<std::uint64_t> forget_rows(duck::Connection& connection, std::size_t column,
+                                            const RowTest& test) {
+    (void)connection, (void)column, (void)test;
+    return 0;
+  }
   // Input `input` changes by its relation's delta. Every other input is as it is at this moment.
   virtual Status accumulate(duck::Connection& connection, std::size_t input) = 0;
   // No further changes in this batch: brings the state up to date and fills relation().delta.

@@ -122,6 +122,7 @@ void ViewSet::bind_all() {
   mirrors_.clear();
   stopped_.clear();
   next_id_ = 0;
+  declare_closed_windows();
   for (const engine::Mirror& mirror : mirrors_now_ ? *mirrors_now_ : engine_->mirrors())
     declare_mirror(mirror);
   for (const ViewDefinition& definition : definitions_)
@@ -205,19 +206,52 @@ Status ViewSet::make_strategy_of(View& view) {
   }
   view.columns = std::move(columns).value();
   TRY(check_columns(view.columns));
+  TRY_ASSIGN(auto append, plan_mode(definition, aggregates(*functions_, definition.node),
+                                    view.relations, windows, view.columns, watermarks_));
+  if (append) {
+    for (auto& window : windows)
+      if (window) window->only_sql = ClosedWindows::open_sql(view.name(), window->type);
+  }
   TRY_ASSIGN(PlanOutcome outcome,
              make_plan(*parser_, *functions_, definition, view.relations, windows, view.columns));
   view.plan = std::move(outcome.plan);
   view.reason = std::move(outcome.reason);
   view.lookups = view.plan ? lookups_of(*view.plan) : std::make_shared<std::vector<Lookup>>();
-  view.strategy = make_strategy({.view = view.name(),
-                                 .id = next_id_++,
-                                 .columns = view.columns,
-                                 .select = resolved.text(),
-                                 .plan = view.plan,
-                                 .lookups = view.lookups,
-                                 .store_options = engine_->store_options()});
+  StrategyInput input{.view = view.name(),
+                      .id = next_id_++,
+                      .columns = view.columns,
+                      .select = resolved.text(),
+                      .plan = view.plan,
+                      .lookups = view.lookups,
+                      .store_options = engine_->store_options()};
+  view.append = nullptr;
+  if (append) {
+    view.strategy = make_append_strategy(view, std::move(input), std::move(*append), windows);
+  } else {
+    view.strategy = make_strategy(std::move(input));
+  }
   return parser_->declare("main", view.name(), view.columns);
+}
+
+// `windows` are the open ones, `input` is over all.
+std::unique_ptr<ViewStrategy> ViewSet::make_append_strategy(
+    View& view, StrategyInput input, AppendPlan plan,
+    const std::vector<std::optional<Window>>& windows) {
+  StrategyInput open = input;
+  open.view = AppendStrategy::open_name(view.name());
+  open.id = next_id_++;
+  open.select = ResolvedSql(view.definition, view.relations, windows, [](const Relation& relation) {
+                  return relation.rows;
+                }).text();
+  auto strategy = std::make_unique<AppendStrategy>(
+      AppendInput{.view = std::move(input),
+                  .plan = std::move(plan),
+                  .named = columns_named(view.definition),
+                  .keeps_late_rows = view.definition.source.keeps_late_rows,
+                  .watermarks = &watermarks_},
+      make_strategy(std::move(open)));
+  view.append = strategy.get();
+  return strategy;
 }
 
 // Of its columns only those `named` count: others may come and go.
@@ -231,6 +265,7 @@ std::string ViewSet::fingerprint_of(const Relation& relation,
 std::string ViewSet::fingerprint_of(const View& view) const {
   std::string text = fmt::format("{} {} {} {}", kStateVersion, duck::library_version(),
                                  view.strategy->kind(), view.definition.source.sql);
+  if (view.append != nullptr) text += " append";
   const std::set<std::string> named = columns_named(view.definition);
   for (const Relation* relation : view.relations) text += "\n" + fingerprint_of(*relation, named);
   return text;

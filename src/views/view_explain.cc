@@ -1,6 +1,8 @@
 // What people and programs are told of the views.
 #include <fmt/core.h>
 
+#include <chrono>
+
 #include "views/view_set_internal.h"
 
 namespace pgweir::views {
@@ -18,10 +20,23 @@ std::string names_of_columns(const std::vector<engine::StoreColumn>& columns) {
   return joined(names);
 }
 
+// "2026-01-05 10:01:00+00".
+std::string time_text(std::int64_t micros) {
+  const std::chrono::sys_time<std::chrono::microseconds> time{std::chrono::microseconds(micros)};
+  const auto day = std::chrono::floor<std::chrono::days>(time);
+  const std::chrono::year_month_day date{day};
+  const std::chrono::hh_mm_ss clock{std::chrono::floor<std::chrono::seconds>(time - day)};
+  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}:{:02}+00", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                     clock.hours().count(), clock.minutes().count(), clock.seconds().count());
+}
+
 std::string text_of(const Explanation& told) {
   const ViewInfo& view = told.view;
   std::string text = fmt::format("view {}: {}", view.name, view_state_name(view.state));
   if (!view.strategy.empty()) text += fmt::format(", {} ({})", view.strategy, view.reason);
+  if (view.mode != OutputMode::kUpdate)
+    text += fmt::format(", mode {}", output_mode_name(view.mode));
   text += "\n";
   if (view.error) text += "  " + view.error->text() + "\n";
   for (const auto& input : told.inputs) {
@@ -36,6 +51,12 @@ std::string text_of(const Explanation& told) {
   if (view.strategy == "recompute")
     text += "  computed anew when what it reads has changed, and compared with what it was\n";
   if (view.state == ViewState::kLive) text += fmt::format("  state: {} rows\n", view.state_rows);
+  if (view.state == ViewState::kLive && view.mode == OutputMode::kAppend) {
+    text +=
+        fmt::format("  windows that ended up to {} have left; {} rows of open ones are kept\n",
+                    view.closed_up_to ? time_text(*view.closed_up_to) : "(none)", view.open_rows);
+    text += fmt::format("  {} changes came too late for their windows\n", view.late_rows);
+  }
   return text;
 }
 
@@ -64,8 +85,10 @@ Explanation ViewSet::explanation_of(const View& view) const {
                .reason = view.reason,
                .columns = view.columns,
                .state_rows = view.live() ? view.rows : 0,
+               .mode = view.definition.source.mode,
                .error = view.error,
                .rows = "main." + duck::quote_identifier(view.name())};
+  tell_rows(view, &told.view);
   for (const Relation* relation : view.relations) told.view.reads.push_back(relation->name);
   if (view.plan) {
     for (std::size_t i = 0; i < view.plan->inputs.size(); ++i) {
@@ -91,6 +114,7 @@ Explanation ViewSet::explanation_of(const View& view) const {
 }
 
 void ViewSet::publish() {
+  publish_watermarks();
   std::vector<Explanation> told;
   for (const auto& view : views_) told.push_back(explanation_of(*view));
   MutexLock lock(mutex_);
@@ -98,9 +122,20 @@ void ViewSet::publish() {
 }
 
 void ViewSet::publish_rows() {
+  publish_watermarks();
   MutexLock lock(mutex_);
   for (std::size_t i = 0; i < views_.size() && i < published_.size(); ++i)
-    published_[i].view.state_rows = views_[i]->live() ? views_[i]->rows : 0;
+    tell_rows(*views_[i], &published_[i].view);
+}
+
+void ViewSet::tell_rows(const View& view, ViewInfo* told) {
+  told->state_rows = view.live() ? view.rows : 0;
+  if (view.append == nullptr || !view.live()) return;
+  told->closed_up_to.reset();
+  if (view.append->closed_up_to() != kNothingClosed)
+    told->closed_up_to = view.append->closed_up_to();
+  told->open_rows = view.append->open_rows();
+  told->late_rows = view.append->late();
 }
 
 std::vector<ViewInfo> ViewSet::views() const {

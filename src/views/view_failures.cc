@@ -92,7 +92,18 @@ Status ViewSet::drop_state(duck::Connection& connection, const View& view) {
       fmt::format("DROP VIEW IF EXISTS main.{}", duck::quote_identifier(view.name()))));
   TRY(connection.execute(fmt::format("DROP VIEW IF EXISTS {}.{}", engine::kInternalSchema,
                                      duck::quote_identifier("view " + view.name()))));
+  TRY(drop_open_windows(connection, view));
   return drop_store(connection, state_name(view.name()));
+}
+
+// What append mode keeps beside the view.
+Status ViewSet::drop_open_windows(duck::Connection& connection, const View& view) {
+  const std::string open = AppendStrategy::open_name(view.name());
+  TRY(connection.execute(fmt::format("DROP VIEW IF EXISTS main.{}", duck::quote_identifier(open))));
+  TRY(connection.execute(fmt::format("DROP VIEW IF EXISTS {}.{}", engine::kInternalSchema,
+                                     duck::quote_identifier("view " + open))));
+  TRY(drop_store(connection, state_name(open)));
+  return ClosedWindows::forget(connection, view.name());
 }
 
 ViewSet::View* ViewSet::first_user(const Arrangement& arrangement) const {

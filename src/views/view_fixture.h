@@ -44,6 +44,7 @@ class ViewFixture : public testing::Test {
   std::string strategy(const std::string& view);
   std::string error_of(const std::string& view);
 
+  ViewSetOptions view_options_;
   // Of every store; tiny ones make few rows large.
   std::optional<engine::StoreOptions> store_options_;
   harness::ScratchFolder scratch_;

@@ -22,7 +22,7 @@ model::Column key_column(model::Column column) {
 
 void ViewFixture::open(const std::vector<TablePtr>& tables, const std::vector<ViewSource>& views) {
   close();
-  auto set = ViewSet::create(views, logger_);
+  auto set = ViewSet::create(views, logger_, view_options_);
   ASSERT_TRUE(set.ok()) << set.error().text();
   views_ = std::move(set).value();
   auto engine = engine::Engine::open(

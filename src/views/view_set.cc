@@ -9,12 +9,13 @@ namespace pgweir::views {
 // After so many batches the counts of rows are taken anew.
 constexpr std::uint64_t kRecountBatches = 4096;
 
-ViewSet::ViewSet(Logger& logger, ViewSetOptions options) : logger_(logger), options_(options) {}
+ViewSet::ViewSet(Logger& logger, ViewSetOptions options)
+    : logger_(logger), options_(std::move(options)), watermarks_(options_.watermarks) {}
 ViewSet::~ViewSet() = default;
 
 Result<std::unique_ptr<ViewSet>> ViewSet::create(std::vector<ViewSource> sources, Logger& logger,
                                                  ViewSetOptions options) {
-  auto set = std::unique_ptr<ViewSet>(new ViewSet(logger, options));
+  auto set = std::unique_ptr<ViewSet>(new ViewSet(logger, std::move(options)));
   TRY_ASSIGN(set->parser_, SqlParser::create());
   TRY_ASSIGN(set->functions_, FunctionCatalog::read(set->parser_->connection()));
   std::set<std::string> names;
@@ -48,7 +49,12 @@ std::optional<std::vector<std::uint32_t>> ViewSet::wanted_columns(const model::T
 Status ViewSet::open(engine::Engine& engine) {
   engine_ = &engine;
   duck::Connection& connection = engine.write_connection();
-  TRY(duck::in_transaction(connection, [&] { return ViewCatalog::create(connection); }));
+  const auto create_tables = [&connection]() -> Status {
+    TRY(ViewCatalog::create(connection));
+    TRY(Watermarks::create(connection));
+    return ClosedWindows::create(connection);
+  };
+  TRY(duck::in_transaction(connection, create_tables));
   bind_all();
   if (loading(connection)) {
     TRY(wait_for_snapshot(connection));
@@ -102,6 +108,8 @@ Status ViewSet::set_up_all(duck::Connection& connection, Transactions transactio
     return found == stored.end() ? nullptr : &found->second;
   };
   const bool own = transactions == Transactions::kOwn;
+  const auto time = [&] { return read_watermarks(connection, keep); };
+  TRY(own ? duck::in_transaction(connection, time) : time());
   const auto attempt = [&](View& view, const std::function<Status()>& body) -> Status {
     const Status done = own ? duck::in_transaction(connection, body) : body();
     if (done.ok()) return {};
@@ -151,6 +159,7 @@ Status ViewSet::set_up(duck::Connection& connection, View& view, const StoredVie
     return ViewCatalog::forget(connection, state_name(view.name()));
   }
   const bool kept = same && keep == Keep::kUnchanged;
+  if (!kept && view.append == nullptr) TRY(drop_open_windows(connection, view));
   TRY(view.strategy->setup(connection, kept));
   TRY_ASSIGN(view.rows, view.strategy->state_rows());
   if (!kept) TRY(ViewCatalog::save(connection, state_name(view.name()), {view.fingerprint, ""}));
@@ -240,6 +249,7 @@ Status ViewSet::mirrors_changed(duck::Connection& connection, std::vector<engine
 }
 
 void ViewSet::rolled_back() {
+  event_time_stale_ = true;
   if (made_at_) undone_ = true;
   made_at_.reset();
   mirrors_now_.reset();
@@ -262,11 +272,15 @@ Status ViewSet::give_delta(duck::Connection& connection, const Relation& relatio
     View& view = *views_[i];
     if (!view.live()) continue;
     const std::size_t inputs = view.plan ? view.plan->inputs.size() : 1;
+    bool noted = false;
     for (std::size_t input = 0; input < inputs; ++input) {
       const bool reads = view.plan ? view.plan->inputs[input].relation == &relation
                                    : view.reads_relation(relation);
       if (!reads) continue;
-      const Status done = view.strategy->accumulate(connection, input);
+      Status done;
+      if (view.append != nullptr && !noted) done = view.append->note_late(connection, relation);
+      noted = true;
+      if (done.ok()) done = view.strategy->accumulate(connection, input);
       if (!done.ok()) return failed(view, done.error());
     }
   }
@@ -347,7 +361,7 @@ Status ViewSet::renew(duck::Connection& connection, const Relation& relation) {
     bool above = false;
     for (const Relation* each : renewed) above = above || view.reads_relation(*each);
     if (!view.live() || !above) continue;
-    Status done = view.strategy->setup(connection, false);
+    Status done = view.strategy->renew(connection);
     if (!done.ok()) return failed(view, done.error());
     TRY_ASSIGN(view.rows, view.strategy->state_rows());
     view.changed = false;

@@ -21,9 +21,11 @@
 #include "base/result.h"
 #include "engine/engine.h"
 #include "views/analysis.h"
+#include "views/append_strategy.h"
 #include "views/arrangement.h"
 #include "views/strategy.h"
 #include "views/view_catalog.h"
+#include "views/watermarks.h"
 
 namespace pgweir::views {
 
@@ -44,6 +46,12 @@ struct ViewInfo {
   std::vector<engine::StoreColumn> columns;
   std::vector<std::string> reads;  // tables and views
   std::uint64_t state_rows = 0;    // that the state holds; HAVING may show fewer
+  OutputMode mode = OutputMode::kUpdate;
+  // Of append mode. Windows that end up to here have left: microseconds since 1970-01-01 UTC;
+  // nothing before the first.
+  std::optional<std::int64_t> closed_up_to;
+  std::uint64_t open_rows = 0;  // of the state of windows that are open
+  std::uint64_t late_rows = 0;  // changes of rows in closed windows, which the view left out
   std::optional<Error> error;
   std::string rows;  // SQL, quoted, to read it from
 };
@@ -66,7 +74,15 @@ struct Explanation {
   std::string text;
 };
 
+struct WatermarkInfo {
+  std::string column;  // "schema.table.column"
+  Milliseconds delay{0};
+  std::optional<std::int64_t> at;      // microseconds since 1970-01-01 UTC
+  std::optional<std::int64_t> newest;  // time of a row
+};
+
 struct ViewSetOptions {
+  std::vector<WatermarkSource> watermarks;
   // A table with more columns than this is mirrored only with those that views name.
   std::size_t whole_table_columns_max = 32;
 };
@@ -97,6 +113,7 @@ class ViewSet : public engine::ViewMaintainer {
   Status rebuild_view(const std::string& name);
 
   std::vector<ViewInfo> views() const;
+  std::vector<WatermarkInfo> watermarks() const;
   Result<ViewInfo> view(const std::string& name) const;
   Result<Explanation> explain(const std::string& name) const;
 
@@ -107,6 +124,8 @@ class ViewSet : public engine::ViewMaintainer {
   void set_delta_listener(DeltaListener listener) { listener_ = std::move(listener); }
 
   // ViewMaintainer.
+  Result<Portion> take_transactions(duck::Connection& connection, const model::Batch& batch,
+                                    std::size_t first) override;
   Status table_changed(duck::Connection& connection, const engine::Mirror& mirror,
                        const engine::Delta& delta) override;
   Status batch_applied(duck::Connection& connection) override;
@@ -130,6 +149,9 @@ class ViewSet : public engine::ViewMaintainer {
   void bind(View& view);
   Status find_relations(View& view);
   Status make_strategy_of(View& view);
+  std::unique_ptr<ViewStrategy> make_append_strategy(
+      View& view, StrategyInput input, AppendPlan plan,
+      const std::vector<std::optional<Window>>& windows);
   void arrange();
   std::vector<Named> known_names() const;
   void declare_mirror(const engine::Mirror& mirror);
@@ -153,11 +175,18 @@ class ViewSet : public engine::ViewMaintainer {
   Status end_batch();
   bool loading(duck::Connection& connection) const;
 
+  // Event time (view_event_time.cc).
+  void declare_closed_windows();
+  Status read_watermarks(duck::Connection& connection, Keep keep);
+  Status start_watermark(duck::Connection& connection, std::size_t mark);
+  void publish_watermarks();
+
   // Setting aside (view_failures.cc).
   Status failed(View& view, const Error& failure);
   Status blame(View& view, const Error& failure);
   Status set_aside(duck::Connection& connection, View& view, const Error& failure);
   Status drop_state(duck::Connection& connection, const View& view);
+  Status drop_open_windows(duck::Connection& connection, const View& view);
   Status drop_unused_arrangements(duck::Connection& connection);
   Status drop_leftovers(duck::Connection& connection);
   View* first_user(const Arrangement& arrangement) const;
@@ -165,6 +194,7 @@ class ViewSet : public engine::ViewMaintainer {
   // Telling (view_explain.cc).
   void publish();
   void publish_rows();
+  static void tell_rows(const View& view, ViewInfo* told);
   Explanation explanation_of(const View& view) const;
 
   View* view_of(const Relation& relation) const;
@@ -178,6 +208,8 @@ class ViewSet : public engine::ViewMaintainer {
   std::optional<FunctionCatalog> functions_;
   std::vector<ViewDefinition> definitions_;  // of all views, in the configuration's order
   DeltaListener listener_;
+  Watermarks watermarks_;
+  bool event_time_stale_ = true;  // what is in memory of it may not be what the database has
 
   engine::Engine* engine_ = nullptr;
   std::map<std::string, std::unique_ptr<Relation>> mirrors_;  // by qualified name
@@ -202,6 +234,7 @@ class ViewSet : public engine::ViewMaintainer {
 
   mutable Mutex mutex_;
   std::vector<Explanation> published_ GUARDED_BY(mutex_);
+  std::vector<WatermarkInfo> published_watermarks_ GUARDED_BY(mutex_);
 };
 
 }  // namespace pgweir::views

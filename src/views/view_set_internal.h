@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "views/append_strategy.h"
 #include "views/view_set.h"
 
 namespace pgweir::views {
@@ -24,6 +25,7 @@ struct ViewSet::View {
   std::string reason;
   std::vector<engine::StoreColumn> columns;
   std::unique_ptr<ViewStrategy> strategy;
+  AppendStrategy* append = nullptr;  // `strategy`, in append mode
   std::string fingerprint;
 
   // Of keeping.

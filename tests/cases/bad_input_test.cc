@@ -195,7 +195,8 @@ TEST_F(BadInput, ConfigurationMistakes) {
   };
   const Case cases[] = {
       {"sourc: 1\n", "unknown key 'sourc'"},
-      {"watermarks: {public.t.v: 10s}\n", "is not built yet"},
+      {"alerts: {}\n", "is not built yet"},
+      {"watermarks: {t.v: 10s}\n", "a watermark's name is that of a column, schema.table.column"},
       {"log: {retain: 7}\n", "'7' has no unit"},
       {"engine: {threads: many}\n", "engine.threads"},
   };
