@@ -188,7 +188,8 @@ TEST_F(AnalysisTest, ChoosesTheStrategyAndSaysWhy) {
        "BY 1",
        "delta"},
       {"SELECT id, window_end FROM session(t, made, INTERVAL 1 MINUTE, a)",
-       "the sessions of a row go by other rows at 1:28"},
+       "the sessions of a row go by other rows: a view SELECT * FROM session(...) is kept by "
+       "partition, read that at 1:28"},
       {"SELECT * FROM t JOIN u ON t.a = u.id", "delta"},
       {"SELECT id, t.a, u.a FROM t JOIN u USING (id)", "delta"},
       {"SELECT t.id FROM t, u WHERE t.b = u.a AND t.s > u.v", "delta"},

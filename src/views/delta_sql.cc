@@ -129,6 +129,7 @@ std::string state_name(const std::string& view) {
 }
 
 std::unique_ptr<ViewStrategy> make_strategy(StrategyInput input) {
+  if (input.sessions) return make_session_strategy(std::move(input));
   if (!input.plan) return make_recompute_strategy(std::move(input));
   if (input.plan->grouped) return make_group_strategy(std::move(input));
   return make_row_strategy(std::move(input));

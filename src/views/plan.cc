@@ -118,7 +118,10 @@ class Planner {
       input.alias = fmt::format("i{}", plan_.inputs.size());
       input.window = windows_[i];
       if (input.window && input.window->goes_by_other_rows())
-        return no("the " + input.window->text() + " of a row go by other rows", offset_of(item));
+        return no("the " + input.window->text() +
+                      " of a row go by other rows: a view SELECT * FROM session(...) is kept by "
+                      "partition, read that",
+                  offset_of(item));
       // Also where no column of the window is named it says how often a row comes.
       if (input.window) input.used.push_back(input.window->time_column);
       names_.push_back(view_.refs[i].alias.empty() ? view_.refs[i].name : view_.refs[i].alias);

@@ -80,6 +80,16 @@ struct Plan {
   std::string having;  // SQL over groups, partials and finals; may be empty
 };
 
+// SELECT * FROM session(...): all rows of a relation, each with its session.
+struct SessionPlan {
+  const Relation* relation = nullptr;
+  Window window;
+};
+// Nothing for any other SELECT.
+std::optional<SessionPlan> plan_sessions(const ViewDefinition& view,
+                                         const std::vector<const Relation*>& relations,
+                                         const std::vector<std::optional<Window>>& windows);
+
 struct PlanOutcome {
   std::optional<Plan> plan;
   std::string reason;  // of the choice, for people

@@ -31,6 +31,7 @@ class RowState {
   Result<ViewStrategy::Change> take_delta(duck::Connection& connection);
   // ViewStrategy::forget_rows(). Requires an empty delta.
   Result<std::uint64_t> forget_rows(duck::Connection& connection, const std::string& condition);
+  Result<std::string> lookup(const std::string& keys) { return store_->lookup(keys); }
   Status clear_delta(duck::Connection& connection) { return delta_.clear(connection); }
   Result<std::uint64_t> row_count() { return store_->row_count(); }
 

@@ -80,6 +80,7 @@ struct StrategyInput {
   std::string select;  // over the relations' rows: for recompute
   // The SELECT's plan and its lookups by input; without a plan the view is recomputed.
   std::optional<Plan> plan;
+  std::optional<SessionPlan> sessions;  // in place of a plan
   Lookups lookups;
   engine::StoreOptions store_options;
 };
@@ -88,6 +89,7 @@ std::unique_ptr<ViewStrategy> make_strategy(StrategyInput input);
 
 std::unique_ptr<ViewStrategy> make_row_strategy(StrategyInput input);
 std::unique_ptr<ViewStrategy> make_group_strategy(StrategyInput input);
+std::unique_ptr<ViewStrategy> make_session_strategy(StrategyInput input);
 std::unique_ptr<ViewStrategy> make_recompute_strategy(StrategyInput input);
 
 // The lookups that a plan's join needs, one for each input, without arrangements.

@@ -217,11 +217,14 @@ Status ViewSet::make_strategy_of(View& view) {
   view.plan = std::move(outcome.plan);
   view.reason = std::move(outcome.reason);
   view.lookups = view.plan ? lookups_of(*view.plan) : std::make_shared<std::vector<Lookup>>();
+  auto sessions = plan_sessions(definition, view.relations, windows);
+  if (sessions) view.reason = "the sessions of the partitions that change";
   StrategyInput input{.view = view.name(),
                       .id = next_id_++,
                       .columns = view.columns,
                       .select = resolved.text(),
                       .plan = view.plan,
+                      .sessions = std::move(sessions),
                       .lookups = view.lookups,
                       .store_options = engine_->store_options()};
   view.append = nullptr;
