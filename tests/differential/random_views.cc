@@ -167,6 +167,16 @@ class Maker {
     return out;
   }
 
+  // Something to group by is in it: PostgreSQL up to 17 shows constants in every grouping set.
+  From grouped_from(int depth) {
+    From source = from(depth);
+    const bool any = std::any_of(source.scope.begin(), source.scope.end(), [](const auto& item) {
+      return std::any_of(item.relation.columns.begin(), item.relation.columns.end(),
+                         [](const auto& column) { return column.exact; });
+    });
+    return any ? source : keyed_table();
+  }
+
   void join(From& out, int depth) {
     auto [tree, right] = item(depth);
     auto condition = equality(out.scope, right, out.rows);
@@ -256,6 +266,7 @@ class Maker {
     Groups made;
     for (int i = 0; i < count; ++i) {
       Expression key = make_.group_key(scope);
+      key.tree.kind.clear();  // no constant takes its place
       const bool shown = all_shown || dice_.percent(85);
       if (shown) {
         out.columns.push_back({column_name(out.columns.size()), key.type, true});
@@ -284,7 +295,7 @@ class Maker {
   }
 
   Query group_query(int depth) {
-    From source = from(depth);
+    From source = grouped_from(depth);
     Query out;
     Groups made = groups(source.scope, dice_.up_to(2), out, false);
     std::vector<Tree> items = std::move(made.items);
@@ -306,7 +317,7 @@ class Maker {
 
   // ROLLUP, CUBE, GROUPING SETS.
   Query sets_query(int depth) {
-    From source = from(depth);
+    From source = grouped_from(depth);
     Query out;
     Groups made = groups(source.scope, 2, out, true);
     std::vector<Tree> items = std::move(made.items);
