@@ -38,7 +38,10 @@ class Arrangement {
   Status changed(duck::Connection& connection);
 
   Result<std::string> lookup(const std::string& keys) { return store_->lookup(keys); }
-  Result<std::uint64_t> rows() { return store_->row_count(); }
+  // 0 before setup().
+  Result<std::uint64_t> rows() {
+    return store_ == nullptr ? Result<std::uint64_t>(0) : store_->row_count();
+  }
 
  private:
   const Relation& relation_;

@@ -179,6 +179,10 @@ Result<std::string> SqlParser::print(const Json& expression) {
   return text.substr(kPrefix.size());
 }
 
+Result<std::string> SqlParser::print_select(const Json& node) {
+  return call(*deserialize_, statement_of(node).dump());
+}
+
 bool SqlParser::prints_back(const Json& node) {
   const auto text = call(*deserialize_, statement_of(node).dump());
   if (!text.ok()) return false;

@@ -56,6 +56,8 @@ class SqlParser {
   Result<Json> parse(const std::string& sql);
   // SQL text of an expression of an AST.
   Result<std::string> print(const Json& expression);
+  // SQL text of a whole SELECT.
+  Result<std::string> print_select(const Json& node);
   // True when DuckDB prints the AST as a text that parses to the same AST.
   bool prints_back(const Json& node);
 

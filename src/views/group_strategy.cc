@@ -3,7 +3,7 @@
 #include <fmt/core.h>
 
 #include "views/arrangement.h"
-#include "views/strategy.h"
+#include "views/delta_join.h"
 
 namespace pgweir::views {
 namespace {
@@ -16,15 +16,17 @@ class GroupStrategy : public ViewStrategy {
       : input_(std::move(input)),
         plan_(*input_.plan),
         spec_(make_spec()),
+        join_(plan_, input_.lookups, input_.id),
         parts_table_(fmt::format("pgweir_parts_{}", input_.id), spec_.columns),
         change_(fmt::format("pgweir_change_{}", input_.id), delta_columns(spec_.columns)),
         delta_(fmt::format("pgweir_view_{}", input_.id), delta_columns(spec_.columns)) {
-    relation_.name = input_.view;
+    relation_.name = input_.title.empty() ? input_.view : input_.title;
     relation_.schema = "main";
     relation_.table = input_.view;
     relation_.columns = input_.columns;
     for (std::size_t i = 0; i < plan_.groups.size(); ++i) relation_.key.push_back(shown_group(i));
-    relation_.rows = "main." + quote_identifier(input_.view);
+    relation_.rows = quote_identifier(input_.schema) + "." + quote_identifier(input_.view);
+    relation_.delta_in_store = true;
     relation_.content =
         fmt::format("{}.{}", engine::kInternalSchema, quote_identifier("view " + input_.view));
     relation_.delta = fmt::format("temp.main.pgweir_out_{}", input_.id);
@@ -39,6 +41,7 @@ class GroupStrategy : public ViewStrategy {
     TRY_ASSIGN(store_, engine::Store::open(connection, spec_, input_.store_options));
     parts_ = 0;
     for (ScratchTable* table : {&parts_table_, &change_, &delta_}) TRY(table->create(connection));
+    TRY(join_.setup(connection));
     TRY(connection.execute(fmt::format("CREATE OR REPLACE VIEW {} AS SELECT {}, {} {}",
                                        relation_.content, shown_, engine::kHashColumn,
                                        state_from(store_->content_name()))));
@@ -54,16 +57,18 @@ class GroupStrategy : public ViewStrategy {
   }
 
   Status accumulate(duck::Connection& connection, std::size_t input) override {
-    TRY_ASSIGN(const std::string from, delta_from(plan_, input_.lookups, input));
+    TRY_ASSIGN(const auto from, join_.from(connection, input));
+    if (!from) return {};
     PreparedSql& statement = accumulate_[input];
     statement.set(fmt::format("INSERT INTO {} {}", parts_table_.name(),
-                              totals("sum(({}) * pgweir_w)", from, false)));
+                              totals("sum(({}) * pgweir_w)", *from, false)));
     TRY_ASSIGN(const std::uint64_t rows, statement.run(connection));
     if (rows > 0) ++parts_;
     return {};
   }
 
   Result<Change> finish(duck::Connection& connection) override {
+    TRY(join_.clear(connection));
     if (parts_ == 0) return Change{};
     TRY_ASSIGN(const std::uint64_t groups, sum_up_.run(connection));
     TRY(parts_table_.clear(connection));
@@ -200,6 +205,7 @@ class GroupStrategy : public ViewStrategy {
   const Plan& plan_;
   std::string shown_;  // the view's SELECT list over the state: its columns, hidden group columns
   engine::StoreSpec spec_;
+  DeltaJoin join_;
   Relation relation_;
   std::unique_ptr<engine::Store> store_;
   ScratchTable parts_table_;  // totals of this batch's changes, from each input

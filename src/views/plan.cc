@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "views/scope.h"
 #include "views/totals.h"
 
 namespace pgweir::views {
@@ -13,11 +14,6 @@ using duck::quote_identifier;
 namespace {
 
 constexpr const char* kNoAlias = "";
-constexpr int kAliasDepthMax = 8;
-
-bool is_one_of(const std::string& text, std::initializer_list<const char*> options) {
-  return std::any_of(options.begin(), options.end(), [&](const char* o) { return text == o; });
-}
 
 class Planner {
  public:
@@ -28,8 +24,7 @@ class Planner {
       : parser_(parser),
         functions_(functions),
         view_(view),
-        relations_(relations),
-        windows_(windows),
+        scope_(view, relations, windows),
         result_(result) {}
 
   Result<PlanOutcome> run() {
@@ -40,17 +35,14 @@ class Planner {
       outcome.reason = describe();
       outcome.plan = std::move(plan_);
     } else {
-      outcome.reason = reason_;
+      outcome.reason = scope_.reason();
     }
     return outcome;
   }
 
  private:
   bool no(std::string reason, std::uint64_t offset = kNoOffset) {
-    const std::string place = place_of(view_.source.sql, offset);
-    if (!place.empty()) reason += " at " + place;
-    if (reason_.empty()) reason_ = std::move(reason);
-    return false;
+    return scope_.no(std::move(reason), offset);
   }
 
   bool printed(const Json& expression, std::string* sql) {
@@ -87,259 +79,87 @@ class Planner {
   // --- FROM ---
 
   bool inputs() {
-    const Json& from = child(view_.node, "from_table");
-    if (text_of(from, "type") != "JOIN") return add_input(from);
-    if (!is_one_of(text_of(from, "ref_type"), {"REGULAR", "CROSS"}))
-      return no(text_of(from, "ref_type") + " join", offset_of(from));
-    if (text_of(from, "join_type") != "INNER")
-      return no(text_of(from, "join_type") + " join", offset_of(from));
-    if (text_of(child(from, "left"), "type") == "JOIN" ||
-        text_of(child(from, "right"), "type") == "JOIN")
-      return no("a join of more than two relations");
-    if (!add_input(child(from, "left")) || !add_input(child(from, "right"))) return false;
-    if (plan_.inputs[0].relation == plan_.inputs[1].relation) return no("a join with itself");
-    if (same_name(names_[0], names_[1])) return no("two relations of one name");
-    for (const Json& column : child(from, "using_columns"))
-      if (column.is_string()) using_.push_back(column.get<std::string>());
-    if (!child(from, "condition").is_null()) conditions_.push_back(child(from, "condition"));
-    return true;
-  }
-
-  bool add_input(const Json& item) {
-    const std::string type = text_of(item, "type");
-    if (type == "EMPTY") return no("nothing in FROM");
-    if (type == "SUBQUERY") return no("a subquery in FROM");
-    if (type != "BASE_TABLE" && type != "TABLE_FUNCTION") return no("no table in FROM");
-    if (!child(item, "column_name_alias").empty()) return no("renamed columns in FROM");
-    for (std::size_t i = 0; i < view_.refs.size(); ++i) {
-      if (view_.refs[i].start != offset_of(item)) continue;
+    if (!scope_.add_from(child(view_.node, "from_table")) || !scope_.names_differ()) return false;
+    for (const Scope::Input& read : scope_.inputs()) {
+      for (const PlanInput& other : plan_.inputs)
+        plan_.flat = plan_.flat || other.relation == read.relation;
       PlanInput input;
-      input.relation = relations_[i];
+      input.relation = read.relation;
       input.alias = fmt::format("i{}", plan_.inputs.size());
-      input.window = windows_[i];
+      input.window = read.window;
       if (input.window && input.window->goes_by_other_rows())
         return no("the " + input.window->text() +
                       " of a row go by other rows: a view SELECT * FROM session(...) is kept by "
                       "partition, read that",
-                  offset_of(item));
+                  read.offset);
       // Also where no column of the window is named it says how often a row comes.
       if (input.window) input.used.push_back(input.window->time_column);
-      names_.push_back(view_.refs[i].alias.empty() ? view_.refs[i].name : view_.refs[i].alias);
-      schemas_.push_back(view_.refs[i].alias.empty() ? relations_[i]->schema : "");
       plan_.inputs.push_back(std::move(input));
-      return true;
     }
-    return no("a table function in FROM");
-  }
-
-  // The input's columns in the order of SELECT *.
-  std::vector<std::string> columns_of(std::size_t input) const {
-    std::vector<std::string> columns;
-    for (const auto& column : plan_.inputs[input].relation->columns) columns.push_back(column.name);
-    if (plan_.inputs[input].window) {
-      columns.push_back("window_start");
-      columns.push_back("window_end");
-    }
-    return columns;
-  }
-
-  std::optional<std::string> find_column(std::size_t input, const std::string& name) const {
-    for (const std::string& column : columns_of(input))
-      if (same_name(column, name)) return column;
-    return std::nullopt;
-  }
-
-  bool is_using(const std::string& name) const {
-    return std::any_of(using_.begin(), using_.end(),
-                       [&](const std::string& u) { return same_name(u, name); });
-  }
-
-  // --- Names ---
-
-  struct Place {
-    std::size_t input;
-    std::string column;
-  };
-
-  // The column that a reference means, or nothing when it means no column of an input.
-  std::optional<Place> find(const std::vector<std::string>& names) const {
-    std::optional<Place> found;
-    for (std::size_t i = 0; i < plan_.inputs.size(); ++i) {
-      std::optional<std::string> column;
-      if (names.size() == 1) column = find_column(i, names[0]);
-      if (names.size() == 2 && same_name(names[0], names_[i])) column = find_column(i, names[1]);
-      if (names.size() == 3 && same_name(names[0], schemas_[i]) && same_name(names[1], names_[i]))
-        column = find_column(i, names[2]);
-      if (!column) continue;
-      if (found && !is_using(names.back())) return std::nullopt;
-      if (!found) found = Place{i, *column};
-    }
-    return found;
-  }
-
-  const Json* select_alias(const std::string& name) const {
-    for (const Json& item : child(view_.node, "select_list")) {
-      if (!text_of(item, "alias").empty() && same_name(text_of(item, "alias"), name)) return &item;
-    }
-    return nullptr;
-  }
-
-  // Replaces every column by (input alias, column) and every alias of the SELECT list by what it
-  // stands for. False, with a reason, for what cannot be kept by deltas.
-  bool canonicalise(Json& node, int depth = 0) {
-    if (!node.is_structured()) return true;
-    if (node.is_array())
-      return std::all_of(node.begin(), node.end(), [&](Json& j) { return canonicalise(j, depth); });
-    if (is_class(node, "SUBQUERY")) return no("a subquery", offset_of(node));
-    if (is_class(node, "WINDOW"))
-      return no("the window function " + text_of(node, "function_name") + "()", offset_of(node));
-    if (is_class(node, "LAMBDA")) return no("a lambda", offset_of(node));
-    if (is_class(node, "STAR")) return no("a star expression", offset_of(node));
-    if (is_class(node, "POSITIONAL_REFERENCE"))
-      return no("a positional reference", offset_of(node));
-    if (is_class(node, "COLUMN_REF")) return canonicalise_column(node, depth);
-    for (auto& [key, below] : node.items())
-      if (!canonicalise(below, depth)) return false;
-    return true;
-  }
-
-  bool canonicalise_column(Json& node, int depth) {
-    const auto names = names_of(node);
-    if (const auto place = find(names)) {
-      node = make_column_ref({plan_.inputs[place->input].alias, place->column});
-      return true;
-    }
-    const Json* item = names.size() == 1 ? select_alias(names[0]) : nullptr;
-    if (item == nullptr || depth >= kAliasDepthMax)
-      return no("the name " + names.back() + " cannot be followed", offset_of(node));
-    Json expression = *item;
-    expression["alias"] = kNoAlias;
-    if (!canonicalise(expression, depth + 1)) return false;
-    node = std::move(expression);
+    if (plan_.inputs.size() > kJoinInputsMax)
+      return no(fmt::format("a join of more than {} relations", kJoinInputsMax));
+    plan_.flat = plan_.flat || plan_.inputs.size() > 2;
+    if (plan_.flat) scope_.make_flat();
     return true;
   }
 
   // --- SELECT list ---
 
   bool select_list() {
-    for (const Json& item : child(view_.node, "select_list")) {
-      if (is_class(item, "STAR")) {
-        if (!expand_star(item)) return false;
-        continue;
-      }
-      Json expression = item;
-      expression["alias"] = kNoAlias;
-      if (!canonicalise(expression)) return false;
-      strip_offsets(expression);
-      items_.push_back(std::move(expression));
-    }
+    if (!scope_.select_list(&items_)) return false;
     if (items_.size() != result_.size()) return no("a SELECT list that cannot be followed");
-    return true;
-  }
-
-  bool expand_star(const Json& star) {
-    for (const char* part : {"replace_list", "qualified_exclude_list", "rename_list"})
-      if (!child(star, part).empty()) return no("a star with changes", offset_of(star));
-    if (child(star, "columns") == true || !child(star, "expr").is_null())
-      return no("COLUMNS()", offset_of(star));
-    const std::string only = text_of(star, "relation_name");
-    const auto excluded = [&](const std::string& column) {
-      for (const Json& name : child(star, "exclude_list"))
-        if (name.is_string() && same_name(name.get<std::string>(), column)) return true;
-      return false;
-    };
-    for (std::size_t i = 0; i < plan_.inputs.size(); ++i) {
-      if (!only.empty() && !same_name(only, names_[i])) continue;
-      for (const std::string& column : columns_of(i)) {
-        if (excluded(column) || (only.empty() && i > 0 && is_using(column))) continue;
-        Json reference = make_column_ref({plan_.inputs[i].alias, column});
-        strip_offsets(reference);
-        items_.push_back(std::move(reference));
-      }
-    }
     return true;
   }
 
   // --- WHERE and ON ---
 
   bool conditions() {
+    std::vector<Json> written = scope_.conditions();
     if (!child(view_.node, "where_clause").is_null())
-      conditions_.push_back(child(view_.node, "where_clause"));
+      written.push_back(child(view_.node, "where_clause"));
     std::vector<Json> conjuncts;
-    for (Json& condition : conditions_) {
-      if (!canonicalise(condition)) return false;
-      split(condition, &conjuncts);
+    for (Json& condition : written) {
+      if (!scope_.canonicalise(condition)) return false;
+      split_conjuncts(condition, &conjuncts);
     }
-    for (const std::string& column : using_) {
-      const auto left = find_column(0, column), right = find_column(1, column);
-      if (!left || !right) return no("the name " + column + " cannot be followed");
+    const auto side = [&](std::size_t input, const std::string& column) {
+      return scope_.reference(input, *scope_.find_column(input, column));
+    };
+    for (const Scope::Using& pair : scope_.usings()) {
       conjuncts.push_back({{"class", "COMPARISON"},
                            {"type", "COMPARE_EQUAL"},
                            {"alias", ""},
                            {"query_location", kNoOffset},
-                           {"left", make_column_ref({"i0", *left})},
-                           {"right", make_column_ref({"i1", *right})}});
+                           {"left", side(pair.left, pair.column)},
+                           {"right", side(pair.right, pair.column)}});
     }
     for (Json& conjunct : conjuncts) {
       strip_offsets(conjunct);
       if (aggregates_in(conjunct)) return no("an aggregate in WHERE");
-      std::string sql;
-      if (!print_stripped(conjunct, &sql)) return false;
-      plan_.conditions.push_back(std::move(sql));
+      Condition condition;
+      if (!print_stripped(conjunct, &condition.sql)) return false;
+      walk(conjunct, [&](const Json& node) {
+        if (const auto place = scope_.place_of_reference(node))
+          condition.inputs.insert(place->input);
+        return true;
+      });
+      plan_.conditions.push_back(std::move(condition));
       note_join_key(conjunct);
     }
-    if (plan_.inputs.size() == 2 && plan_.join.empty())
-      return no("a join without an equality of plain columns of one type");
+    if (!find_steps(plan_)) return no("a join without an equality of plain columns of one type");
     return true;
   }
 
-  static void split(const Json& condition, std::vector<Json>* conjuncts) {
-    if (is_class(condition, "CONJUNCTION") && text_of(condition, "type") == "CONJUNCTION_AND") {
-      for (const Json& part : child(condition, "children")) split(part, conjuncts);
-    } else {
-      conjuncts->push_back(condition);
-    }
-  }
-
-  // A column of an input that is a column of its relation, not of its window.
-  const engine::StoreColumn* plain_column(const Json& reference, std::size_t* input) const {
-    if (!is_class(reference, "COLUMN_REF")) return nullptr;
-    const auto names = names_of(reference);
-    if (names.size() != 2) return nullptr;
-    for (std::size_t i = 0; i < plan_.inputs.size(); ++i) {
-      if (plan_.inputs[i].alias != names[0]) continue;
-      for (const auto& column : plan_.inputs[i].relation->columns) {
-        if (column.name != names[1]) continue;
-        *input = i;
-        return &column;
-      }
-    }
-    return nullptr;
-  }
-
-  bool window_column(const Json& reference, std::size_t* input) const {
-    const auto names = names_of(reference);
-    if (!is_class(reference, "COLUMN_REF") || names.size() != 2) return false;
-    for (std::size_t i = 0; i < plan_.inputs.size(); ++i) {
-      if (plan_.inputs[i].alias != names[0] || !plan_.inputs[i].window) continue;
-      *input = i;
-      return names[1] == "window_start" || names[1] == "window_end";
-    }
-    return false;
-  }
-
   void note_join_key(const Json& conjunct) {
-    if (plan_.inputs.size() != 2 || text_of(conjunct, "type") != "COMPARE_EQUAL") return;
-    std::size_t left_input = 0, right_input = 0;
-    const auto* left = plain_column(child(conjunct, "left"), &left_input);
-    const auto* right = plain_column(child(conjunct, "right"), &right_input);
-    if (left == nullptr || right == nullptr || left_input == right_input) return;
-    if (left_input == 1) std::swap(left, right);
+    if (text_of(conjunct, "type") != "COMPARE_EQUAL") return;
+    JoinKey key;
+    const auto* left = scope_.plain_column(child(conjunct, "left"), &key.left_input);
+    const auto* right = scope_.plain_column(child(conjunct, "right"), &key.right_input);
+    if (left == nullptr || right == nullptr || key.left_input == key.right_input) return;
     if (!joinable(left->type, right->type)) return;
-    // One partner a column is enough to look rows up; further equalities are conditions.
-    for (const JoinKey& key : plan_.join)
-      if (key.left.name == left->name || key.right.name == right->name) return;
-    plan_.join.push_back({*left, *right});
+    key.left = *left;
+    key.right = *right;
+    plan_.join.push_back(std::move(key));
   }
 
   // Expressions lose their offsets to be compared; printing wants them back.
@@ -358,15 +178,14 @@ class Planner {
 
   void note_used(const Json& expression) {
     walk(expression, [&](const Json& node) {
+      const auto place = scope_.place_of_reference(node);
+      if (!place) return true;
       std::size_t input = 0;
-      const auto names = names_of(node);
-      if (const auto* column = plain_column(node, &input)) {
+      const PlanInput& named = plan_.inputs[place->input];
+      if (const auto* column = scope_.plain_column(node, &input))
         use(input, column->name);
-      } else if (is_class(node, "COLUMN_REF") && names.size() == 2) {
-        for (std::size_t i = 0; i < plan_.inputs.size(); ++i)
-          if (plan_.inputs[i].alias == names[0] && plan_.inputs[i].window)
-            use(i, plan_.inputs[i].window->time_column);
-      }
+      else if (named.window)
+        use(place->input, named.window->time_column);
       return true;
     });
   }
@@ -404,10 +223,10 @@ class Planner {
       column.column = result_[i];
       if (!print_stripped(items_[i], &column.sql)) return false;
       std::size_t input = 0;
-      if (const auto* source = plain_column(items_[i], &input))
+      if (const auto* source = scope_.plain_column(items_[i], &input))
         column.source = {input, source->name};
-      else if (window_column(items_[i], &input))
-        column.source = {input, names_of(items_[i])[1]};
+      else if (const auto place = scope_.place_of_reference(items_[i]))
+        column.source = {place->input, place->column};
       plan_.columns.push_back(std::move(column));
     }
     for (std::size_t i = 0; i < plan_.inputs.size(); ++i) {
@@ -433,7 +252,7 @@ class Planner {
         key = items_[static_cast<std::size_t>(ordinal - 1)];
       } else {
         key["alias"] = kNoAlias;
-        if (!canonicalise(key)) return false;
+        if (!scope_.canonicalise(key)) return false;
         strip_offsets(key);
       }
       keys.push_back(std::move(key));
@@ -516,12 +335,12 @@ class Planner {
     bool ambiguous = false;
     walk(expression, [&](const Json& node) {
       const auto names = names_of(node);
-      ambiguous =
-          ambiguous || (names.size() == 1 && find(names) && select_alias(names[0]) != nullptr);
+      ambiguous = ambiguous || (names.size() == 1 && scope_.find(names) &&
+                                scope_.select_alias(names[0]) != nullptr);
       return true;
     });
     if (ambiguous) return no("HAVING over a name that is both a column and an alias");
-    if (!canonicalise(expression)) return false;
+    if (!scope_.canonicalise(expression)) return false;
     strip_offsets(expression);
     return to_state(expression) && print_stripped(expression, &plan_.having);
   }
@@ -529,11 +348,11 @@ class Planner {
   // FROM over the declared relations, for types.
   std::string declared_from() const {
     std::string from;
-    for (const PlanInput& input : plan_.inputs) {
-      std::string relation =
-          quote_identifier(input.relation->schema) + "." + quote_identifier(input.relation->table);
-      if (input.window) relation = windowed_rows(*input.window, relation);
-      from += fmt::format("{}{} AS {}", from.empty() ? "" : ", ", relation, input.alias);
+    for (std::size_t i = 0; i < plan_.inputs.size(); ++i) {
+      const Relation& relation = *plan_.inputs[i].relation;
+      from += (from.empty() ? "" : ", ") + input_from(plan_, i,
+                                                      quote_identifier(relation.schema) + "." +
+                                                          quote_identifier(relation.table));
     }
     return from;
   }
@@ -573,7 +392,10 @@ class Planner {
   }
 
   std::string describe() const {
-    std::string text = plan_.inputs.size() == 2 ? "an inner join on equality" : "one relation";
+    std::string text = "one relation";
+    if (plan_.inputs.size() == 2) text = "an inner join on equality";
+    if (plan_.inputs.size() > 2)
+      text = fmt::format("an inner join of {} on equalities", plan_.inputs.size());
     const auto in_windows = std::find_if(plan_.inputs.begin(), plan_.inputs.end(),
                                          [](const PlanInput& input) { return input.window; });
     if (in_windows != plan_.inputs.end()) text += " in " + in_windows->window->text();
@@ -585,17 +407,11 @@ class Planner {
   SqlParser& parser_;
   const FunctionCatalog& functions_;
   const ViewDefinition& view_;
-  const std::vector<const Relation*>& relations_;
-  const std::vector<std::optional<Window>>& windows_;
+  Scope scope_;
   const std::vector<engine::StoreColumn>& result_;
 
   Plan plan_;
-  std::string reason_;
   Status failure_;
-  std::vector<std::string> names_;  // by which the SQL calls the inputs
-  std::vector<std::string> schemas_;
-  std::vector<std::string> using_;
-  std::vector<Json> conditions_;
   std::vector<Json> items_;  // SELECT list, canonical, without offsets
   std::vector<Json> keys_;   // GROUP BY, the same
   std::vector<Aggregate> aggregates_;

@@ -7,7 +7,9 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "views/analysis.h"
@@ -43,10 +45,29 @@ struct PlanInput {
   std::vector<std::string> used;  // columns of the relation that the view needs
 };
 
-// left of input 0 = right of input 1, both plain columns.
+// A join reads so many inputs at the most.
+inline constexpr std::size_t kJoinInputsMax = 8;
+
+// A plain column of one input that equals one of another.
 struct JoinKey {
+  std::size_t left_input = 0;
   engine::StoreColumn left;
+  std::size_t right_input = 0;
   engine::StoreColumn right;
+};
+
+// One more input of a join of deltas: its rows are found by `columns`, which equal `partners`,
+// columns of inputs that are joined already.
+struct JoinStep {
+  std::size_t input = 0;
+  std::size_t lookup = 0;  // of lookups_of()
+  std::vector<engine::StoreColumn> columns;
+  std::vector<std::pair<std::size_t, engine::StoreColumn>> partners;
+};
+
+struct Condition {
+  std::string sql;  // over the inputs
+  std::set<std::size_t> inputs;
 };
 
 // A total that can be added to and taken from: sum(value) over the rows of a group.
@@ -67,8 +88,13 @@ struct PlanColumn {
 
 struct Plan {
   std::vector<PlanInput> inputs;
+  // A column of an input is called "i0.name", one name, and not i0.name: joins of more than two
+  // inputs, and of a relation with itself, go through tables that have columns of several.
+  bool flat = false;
   std::vector<JoinKey> join;
-  std::vector<std::string> conditions;  // SQL over the inputs; all must hold
+  // By the input that changes: how the others are joined to it.
+  std::vector<std::vector<JoinStep>> steps;
+  std::vector<Condition> conditions;  // all must hold
   std::vector<PlanColumn> columns;
 
   bool grouped = false;
@@ -89,6 +115,16 @@ struct SessionPlan {
 std::optional<SessionPlan> plan_sessions(const ViewDefinition& view,
                                          const std::vector<const Relation*>& relations,
                                          const std::vector<std::optional<Window>>& windows);
+
+// The column of an input in SQL over the inputs.
+std::string column_sql(const Plan& plan, std::size_t input, const std::string& column);
+
+// Rows of an input as expressions over the inputs want them; `source` is SQL for FROM that gives
+// the relation's columns.
+std::string input_from(const Plan& plan, std::size_t input, const std::string& source);
+
+// Finds plan.steps; false when some input is not joined to the others by an equality.
+bool find_steps(Plan& plan);
 
 struct PlanOutcome {
   std::optional<Plan> plan;

@@ -25,9 +25,13 @@ struct Relation {
   // The store whose content this is, where `content` shows nothing else; its owner may make it
   // anew.
   std::weak_ptr<engine::Store> store;
+  // False when nobody keeps the rows: `content` computes them anew.
+  bool stored = true;
   // The temporary table (or view) with the change of this batch: as `content`, and kWeightColumn.
   // Rows may cancel each other out; who reads it adds up the weights.
   std::string delta;
+  // When the delta is given, `store` has it already (a view's), or not yet (a mirror's).
+  bool delta_in_store = false;
   std::vector<engine::StoreColumn> columns;
   // Columns of `content` whose hash is kHashColumn, in the hash's order. When `unique`, at most one
   // row has a key; else the rows are a bag and only all columns together tell rows apart.

@@ -6,27 +6,38 @@
 
 namespace pgweir::views {
 
-RowState::RowState(const StrategyInput& input, engine::StoreSpec spec)
+RowState::RowState(const StrategyInput& input, engine::StoreSpec spec, SelectText select)
     : spec_(std::move(spec)),
       store_options_(input.store_options),
+      select_(std::move(select)),
       delta_(fmt::format("pgweir_view_{}", input.id), delta_columns(spec_.columns)),
       grown_(fmt::format("SELECT CAST(sum({}) AS BIGINT) FROM {}", engine::kWeightColumn,
                          delta_.name())) {
-  relation_.name = input.view;
+  relation_.name = input.title.empty() ? input.view : input.title;
   relation_.schema = "main";
   relation_.table = input.view;
   relation_.columns = input.columns;
   relation_.unique = spec_.unique;
   for (const std::uint32_t i : spec_.key) relation_.key.push_back(spec_.columns[i]);
-  relation_.rows = "main." + duck::quote_identifier(input.view);
+  relation_.rows = duck::quote_identifier(input.schema) + "." + duck::quote_identifier(input.view);
+  relation_.stored = select_ == nullptr;
   relation_.delta = delta_.name();
+  relation_.delta_in_store = true;
 }
 
 Status RowState::open(duck::Connection& connection, bool keep) {
-  if (!keep) TRY(drop_store(connection, spec_.name));
-  TRY_ASSIGN(store_, engine::Store::open(connection, spec_, store_options_));
-  relation_.content = store_->content_name();
-  relation_.store = store_;
+  if (select_ != nullptr) {
+    relation_.content = fmt::format("{}.{}", engine::kInternalSchema,
+                                    duck::quote_identifier("view " + relation_.table));
+    TRY(connection.execute(fmt::format("CREATE OR REPLACE VIEW {} AS SELECT *, {} AS {} FROM ({})",
+                                       relation_.content, hash_of(relation_.key),
+                                       engine::kHashColumn, select_())));
+  } else {
+    if (!keep) TRY(drop_store(connection, spec_.name));
+    TRY_ASSIGN(store_, engine::Store::open(connection, spec_, store_options_));
+    relation_.content = store_->content_name();
+    relation_.store = store_;
+  }
   TRY(connection.execute(fmt::format("CREATE OR REPLACE VIEW {} AS SELECT {} FROM {}",
                                      relation_.rows, name_list(relation_.columns),
                                      relation_.content)));
@@ -39,6 +50,7 @@ std::string RowState::fill_statement(const std::string& into, const std::string&
 }
 
 Result<ViewStrategy::Change> RowState::take_delta(duck::Connection& connection) {
+  if (store_ == nullptr) return ViewStrategy::Change{true, 0};
   TRY(store_->apply(delta_.name()));
   TRY(store_->maintain());
   TRY_ASSIGN(duck::Rows rows, grown_.query(connection));

@@ -3,6 +3,7 @@
 // view is a bag.
 #include <fmt/core.h>
 
+#include "views/delta_join.h"
 #include "views/row_state.h"
 
 namespace pgweir::views {
@@ -14,7 +15,9 @@ class RowStrategy : public ViewStrategy {
  public:
   explicit RowStrategy(StrategyInput input)
       : input_(std::move(input)),
-        state_(input_, make_spec()),
+        spec_(make_spec()),
+        state_(input_, spec_, input_.stored ? nullptr : every_row()),
+        join_(*input_.plan, input_.lookups, input_.id),
         whole_(fmt::format("pgweir_whole_{}", input_.id), state_.delta().columns()) {}
 
   const char* kind() const override { return "delta"; }
@@ -24,6 +27,7 @@ class RowStrategy : public ViewStrategy {
   Status setup(duck::Connection& connection, bool keep) override {
     TRY(state_.open(connection, keep));
     TRY(whole_.create(connection));
+    TRY(join_.setup(connection));
     parts_ = 0;
     accumulate_.clear();
     accumulate_.resize(input_.plan->inputs.size());
@@ -34,20 +38,22 @@ class RowStrategy : public ViewStrategy {
                     engine::kWeightColumn, delta)));
     copy_back_ = PreparedSql(fmt::format("INSERT INTO {} SELECT * FROM {}", delta, whole_.name()));
     if (keep) return {};
-    return state_.load(fmt::format("SELECT {} {}", values_, full_from(*input_.plan)));
+    return state_.load(every_row()());
   }
 
   Status accumulate(duck::Connection& connection, std::size_t input) override {
-    TRY_ASSIGN(const std::string from, delta_from(*input_.plan, input_.lookups, input));
+    TRY_ASSIGN(const auto from, join_.from(connection, input));
+    if (!from) return {};
     PreparedSql& statement = accumulate_[input];
     statement.set(state_.fill_statement(state_.delta().name(),
-                                        fmt::format("SELECT {}, pgweir_w {}", values_, from)));
+                                        fmt::format("SELECT {}, pgweir_w {}", values_, *from)));
     TRY_ASSIGN(const std::uint64_t rows, statement.run(connection));
     if (rows > 0) ++parts_;
     return {};
   }
 
   Result<Change> finish(duck::Connection& connection) override {
+    TRY(join_.clear(connection));
     if (parts_ == 0) return Change{};
     if (parts_ > 1) {
       // The parts may take back what others gave.
@@ -103,8 +109,12 @@ class RowStrategy : public ViewStrategy {
     }
     const engine::StoreColumn hidden{fmt::format("pgweir_k{}", spec->columns.size()), key.type};
     spec->columns.push_back(hidden);
-    add_value(fmt::format("{}.{}", plan.inputs[input].alias, quote_identifier(key.name)), hidden);
+    add_value(column_sql(plan, input, key.name), hidden);
     return static_cast<std::uint32_t>(spec->columns.size() - 1);
+  }
+
+  RowState::SelectText every_row() {
+    return [this] { return fmt::format("SELECT {} {}", values_, full_from(*input_.plan)); };
   }
 
   void add_value(const std::string& sql, const engine::StoreColumn& column) {
@@ -114,7 +124,9 @@ class RowStrategy : public ViewStrategy {
 
   StrategyInput input_;
   std::string values_;  // the SELECT list over the inputs
+  engine::StoreSpec spec_;
   RowState state_;
+  DeltaJoin join_;
   ScratchTable whole_;
   std::vector<PreparedSql> accumulate_;
   PreparedSql consolidate_;

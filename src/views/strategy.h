@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "views/keyed_plan.h"
 #include "views/plan.h"
 #include "views/scratch.h"
 
@@ -22,13 +23,19 @@ class Arrangement;
 // Raised whenever a strategy keeps its state in another form: every state is then made anew.
 inline constexpr int kStateVersion = 3;
 
-// The rows of one input that a join looks up, found by their columns `key`.
+// The rows of one input that are looked up, found by their columns `key`.
 struct Lookup {
-  std::vector<engine::StoreColumn> key;
-  std::vector<engine::StoreColumn> partners;  // the other input's columns, in the same order
-  bool own_key = false;                       // `key` is that of the relation itself
+  std::size_t input = 0;
   const Relation* relation = nullptr;
+  std::vector<std::string> columns;  // that are read of them
+  std::vector<engine::StoreColumn> key;
+  bool own_key = false;                // `key` is that of the relation itself
   Arrangement* arrangement = nullptr;  // without own_key: set before the first accumulate()
+
+  // By these columns: in the order of the relation's own key when that is among them, and without
+  // the others then; else in the order of names, so that lookups by the same columns share an
+  // arrangement.
+  void set_key(const std::vector<engine::StoreColumn>& wanted);
 
   // SQL for FROM: the rows whose hash is in `keys`, as Store::lookup() gives them.
   Result<std::string> rows_of(const std::string& keys) const;
@@ -45,7 +52,7 @@ class ViewStrategy {
 
   virtual ~ViewStrategy() = default;
 
-  // "delta" or "recompute".
+  // "delta", "affected keys" or "recompute".
   virtual const char* kind() const = 0;
   // Columns, key and the names under which the state and its changes are read.
   virtual const Relation& relation() const = 0;
@@ -74,13 +81,18 @@ class ViewStrategy {
 };
 
 struct StrategyInput {
-  std::string view;    // its name
-  std::size_t id = 0;  // makes temporary names
+  std::string view;             // its name
+  std::string schema = "main";  // of the view of its rows
+  std::string title;            // for people; as `view` when empty
+  bool stored = true;           // else rows are not kept, where the strategy can do without
+  std::size_t id = 0;           // makes temporary names
   std::vector<engine::StoreColumn> columns;
   std::string select;  // over the relations' rows: for recompute
-  // The SELECT's plan and its lookups by input; without a plan the view is recomputed.
+  // The SELECT's plan, of one kind, and its lookups; without a plan the view is recomputed.
   std::optional<Plan> plan;
   std::optional<SessionPlan> sessions;  // in place of a plan
+  std::optional<KeyedPlan> keyed;
+  std::vector<const Relation*> all_of;  // a UNION ALL of these relations' columns, by position
   Lookups lookups;
   engine::StoreOptions store_options;
 };
@@ -90,17 +102,18 @@ std::unique_ptr<ViewStrategy> make_strategy(StrategyInput input);
 std::unique_ptr<ViewStrategy> make_row_strategy(StrategyInput input);
 std::unique_ptr<ViewStrategy> make_group_strategy(StrategyInput input);
 std::unique_ptr<ViewStrategy> make_session_strategy(StrategyInput input);
+std::unique_ptr<ViewStrategy> make_keyed_strategy(StrategyInput input);
+std::unique_ptr<ViewStrategy> make_union_strategy(StrategyInput input);
 std::unique_ptr<ViewStrategy> make_recompute_strategy(StrategyInput input);
 
-// The lookups that a plan's join needs, one for each input, without arrangements.
+// The lookups that a plan's join needs, without arrangements; numbered as its steps name them.
 Lookups lookups_of(const Plan& plan);
+Lookups lookups_of(const KeyedPlan& plan);
 
 // The name of the store of a view's rows.
 std::string state_name(const std::string& view);
 
-// FROM ... with the conditions: all rows of the inputs; or input `changed` as its delta, with the
-// column pgweir_w, and the other one looked up.
+// FROM ... with the conditions: all rows of the inputs.
 std::string full_from(const Plan& plan);
-Result<std::string> delta_from(const Plan& plan, const Lookups& lookups, std::size_t changed);
 
 }  // namespace pgweir::views

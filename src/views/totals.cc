@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <vector>
 
 namespace pgweir::views {
 namespace {
@@ -75,6 +76,17 @@ bool joinable(const std::string& a, const std::string& b) {
     return type != "BOOLEAN" && !sum_type(type).value.empty();
   };
   return a == b || (is_number(a) && is_number(b));
+}
+
+std::string common_type(const std::string& a, const std::string& b) {
+  if (a == b) return a;
+  // Each holds all values of those before it.
+  static const std::vector<std::string> kIntegers = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT",
+                                                     "HUGEINT"};
+  const auto one = std::find(kIntegers.begin(), kIntegers.end(), a);
+  const auto other = std::find(kIntegers.begin(), kIntegers.end(), b);
+  if (one == kIntegers.end() || other == kIntegers.end()) return "";
+  return *std::max(one, other);
 }
 
 }  // namespace pgweir::views

@@ -26,4 +26,8 @@ std::string add_total(const Aggregate& aggregate, Plan& plan, std::string* sql);
 // Two types whose equal values have equal hashes after a TRY_CAST from one to the other.
 bool joinable(const std::string& a, const std::string& b);
 
+// A type that holds the values of both exactly, so that equal values stay equal; "" when there is
+// none.
+std::string common_type(const std::string& a, const std::string& b);
+
 }  // namespace pgweir::views

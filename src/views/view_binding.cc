@@ -13,12 +13,12 @@ bool reserved(const std::string& name) {
 }
 
 // Every result column needs a name of its own.
-Status check_columns(const std::vector<engine::StoreColumn>& columns) {
+Status check_columns(const std::vector<engine::StoreColumn>& columns, bool of_part) {
   std::set<std::string> seen;
   for (const auto& column : columns) {
     if (column.name.empty())
       return error(Code::kInvalid, "a column of the result has no name", "", "give it one with AS");
-    if (reserved(column.name))
+    if (reserved(column.name) && !of_part)
       return error(Code::kInvalid,
                    fmt::format("the column name \"{}\" is kept for pgweir itself", column.name));
     if (!seen.insert(lower(column.name)).second)
@@ -128,7 +128,12 @@ void ViewSet::bind_all() {
   for (const ViewDefinition& definition : definitions_)
     views_.push_back(std::make_unique<View>(definition));
   find_dependencies();
-  for (const std::size_t i : order_) bind(*views_[i]);
+  std::vector<std::size_t> users = std::move(order_);
+  order_.clear();
+  for (const std::size_t i : users) {
+    bind(*views_[i]);  // its parts come before it
+    order_.push_back(i);
+  }
   arrange();
 }
 
@@ -179,21 +184,20 @@ Status ViewSet::find_relations(View& view) {
 
 Status ViewSet::make_strategy_of(View& view) {
   const ViewDefinition& definition = view.definition;
-  if (reserved(view.name()) || view.name().empty())
+  if (view.part_of == nullptr && (reserved(view.name()) || view.name().empty()))
     return error(Code::kInvalid, fmt::format("a view cannot be called \"{}\"", view.name()));
-  std::vector<std::optional<Window>> windows(definition.refs.size());
-  for (std::size_t i = 0; i < definition.refs.size(); ++i) {
-    if (!definition.refs[i].window) continue;
-    TRY_ASSIGN(windows[i], make_window(*parser_, *definition.refs[i].window, *view.relations[i],
-                                       definition.source.sql));
-  }
+  TRY_ASSIGN(auto windows, windows_of(definition, view.relations));
   const ResolvedSql resolved(definition, view.relations, windows,
                              [](const Relation& relation) { return relation.rows; });
   std::uint64_t offset = kNoOffset;
-  auto columns = parser_->describe(resolved.text(), &offset);
+  // By the names under which the parser knows the relations.
+  const ResolvedSql declared(definition, view.relations, windows, [](const Relation& relation) {
+    return duck::quote_identifier(relation.schema) + "." + duck::quote_identifier(relation.table);
+  });
+  auto columns = parser_->describe(declared.text(), &offset);
   if (!columns.ok()) {
     Error failure = columns.error();
-    const std::string place = place_of(definition.source.sql, resolved.original(offset));
+    const std::string place = place_of(definition.source.sql, declared.original(offset));
     // DuckDB's candidates follow on further lines.
     const std::size_t line = failure.message.find('\n');
     if (line != std::string::npos) {
@@ -205,35 +209,57 @@ Status ViewSet::make_strategy_of(View& view) {
     return failure;
   }
   view.columns = std::move(columns).value();
-  TRY(check_columns(view.columns));
-  TRY_ASSIGN(auto append, plan_mode(definition, aggregates(*functions_, definition.node),
-                                    view.relations, windows, view.columns, watermarks_));
+  TRY(check_columns(view.columns, view.part_of != nullptr));
+  std::optional<AppendPlan> append;
+  if (view.part_of == nullptr) {
+    TRY_ASSIGN(append, plan_mode(definition, aggregates(*functions_, definition.node),
+                                 view.relations, windows, view.columns, watermarks_));
+  }
+  view.append = nullptr;
   if (append) {
     for (auto& window : windows)
       if (window) window->only_sql = ClosedWindows::open_sql(view.name(), window->type);
+    TRY(plan_append_view(view, resolved.text(), windows, std::move(*append)));
+  } else {
+    TRY(plan_view(view, resolved.text(), windows));
   }
-  TRY_ASSIGN(PlanOutcome outcome,
-             make_plan(*parser_, *functions_, definition, view.relations, windows, view.columns));
+  return parser_->declare("main", view.name(), view.columns);
+}
+
+// A view that tells each window once is kept in one piece: by deltas, or computed anew.
+Status ViewSet::plan_append_view(View& view, const std::string& select,
+                                 const std::vector<std::optional<Window>>& windows,
+                                 AppendPlan append) {
+  TRY_ASSIGN(PlanOutcome outcome, make_plan(*parser_, *functions_, view.definition, view.relations,
+                                            windows, view.columns));
   view.plan = std::move(outcome.plan);
+  view.keyed.reset();
   view.reason = std::move(outcome.reason);
   view.lookups = view.plan ? lookups_of(*view.plan) : std::make_shared<std::vector<Lookup>>();
-  auto sessions = plan_sessions(definition, view.relations, windows);
+  view.inputs = view.plan ? inputs_of(*view.plan) : each_once(view.relations);
+  auto sessions = plan_sessions(view.definition, view.relations, windows);
   if (sessions) view.reason = "the sessions of the partitions that change";
   StrategyInput input{.view = view.name(),
                       .id = next_id_++,
                       .columns = view.columns,
-                      .select = resolved.text(),
+                      .select = select,
                       .plan = view.plan,
                       .sessions = std::move(sessions),
                       .lookups = view.lookups,
                       .store_options = engine_->store_options()};
-  view.append = nullptr;
-  if (append) {
-    view.strategy = make_append_strategy(view, std::move(input), std::move(*append), windows);
-  } else {
-    view.strategy = make_strategy(std::move(input));
+  view.strategy = make_append_strategy(view, std::move(input), std::move(append), windows);
+  return {};
+}
+
+Result<std::vector<std::optional<Window>>> ViewSet::windows_of(
+    const ViewDefinition& definition, const std::vector<const Relation*>& relations) {
+  std::vector<std::optional<Window>> windows(definition.refs.size());
+  for (std::size_t i = 0; i < definition.refs.size(); ++i) {
+    if (!definition.refs[i].window) continue;
+    TRY_ASSIGN(windows[i], make_window(*parser_, *definition.refs[i].window, *relations[i],
+                                       definition.source.sql));
   }
-  return parser_->declare("main", view.name(), view.columns);
+  return windows;
 }
 
 // `windows` are the open ones, `input` is over all.
@@ -267,10 +293,10 @@ std::string ViewSet::fingerprint_of(const Relation& relation,
 
 std::string ViewSet::fingerprint_of(const View& view) const {
   std::string text = fmt::format("{} {} {} {}", kStateVersion, duck::library_version(),
-                                 view.strategy->kind(), view.definition.source.sql);
+                                 view.strategy->kind(), view.kept().source.sql);
   if (view.append != nullptr) text += " append";
-  const std::set<std::string> named = columns_named(view.definition);
-  for (const Relation* relation : view.relations) text += "\n" + fingerprint_of(*relation, named);
+  const std::set<std::string> named = columns_named(view.kept());
+  for (const Relation* relation : view.inputs) text += "\n" + fingerprint_of(*relation, named);
   return text;
 }
 
@@ -285,13 +311,12 @@ void ViewSet::arrange() {
   std::map<std::string, Need> needs;
   for (const auto& view : views_) {
     if (view->strategy == nullptr) continue;
-    for (std::size_t i = 0; i < view->lookups->size(); ++i) {
-      Lookup& lookup = (*view->lookups)[i];
+    for (Lookup& lookup : *view->lookups) {
       if (lookup.own_key) continue;
       Need& need = needs[Arrangement::name_of(lookup.relation->name, lookup.key)];
       need.relation = lookup.relation;
       need.key = lookup.key;
-      for (const std::string& column : view->plan->inputs[i].used) need.columns.insert(column);
+      for (const std::string& column : lookup.columns) need.columns.insert(column);
       need.users.push_back(&lookup);
     }
   }

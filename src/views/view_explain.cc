@@ -1,6 +1,7 @@
 // What people and programs are told of the views.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "views/view_set_internal.h"
@@ -48,7 +49,14 @@ std::string text_of(const Explanation& told) {
   if (!told.keeps.empty()) text += "  keeps " + joined(told.keeps) + "\n";
   for (const auto& arranged : told.arrangements)
     text += fmt::format("  arrangement {}: {} rows\n", arranged.name, arranged.rows);
-  if (view.strategy == "recompute")
+  for (const auto& part : told.parts) {
+    text += fmt::format("  {}: {} ({})\n    {}\n    reads {}", part.name, part.strategy,
+                        part.reason, part.sql, joined(part.reads));
+    text += part.stored ? fmt::format("; {} rows kept\n", part.rows) : "; keeps no rows\n";
+  }
+  if (told.parts.empty() && view.strategy == "affected keys")
+    text += "  computed anew for the keys whose rows have changed, and compared with what it was\n";
+  if (told.parts.empty() && view.strategy == "recompute")
     text += "  computed anew when what it reads has changed, and compared with what it was\n";
   if (view.state == ViewState::kLive) text += fmt::format("  state: {} rows\n", view.state_rows);
   if (view.state == ViewState::kLive && view.mode == OutputMode::kAppend) {
@@ -58,6 +66,12 @@ std::string text_of(const Explanation& told) {
     text += fmt::format("  {} changes came too late for their windows\n", view.late_rows);
   }
   return text;
+}
+
+// The dearer, the higher.
+int cost_of(std::string_view strategy) {
+  if (strategy == "recompute") return 2;
+  return strategy == "affected keys" ? 1 : 0;
 }
 
 }  // namespace
@@ -74,6 +88,49 @@ const char* view_state_name(ViewState state) {
       return "failed";
   }
   return "unknown";
+}
+
+std::string ViewSet::name_for_people(const Relation& relation) const {
+  const View* part = view_of(relation);
+  if (part == nullptr || part->part_of == nullptr) return relation.name;
+  std::size_t number = 0;
+  for (const std::size_t i : order_) {
+    const View& other = *views_[i];
+    if (other.part_of == part->part_of) ++number;
+    if (&other == part) break;
+  }
+  return fmt::format("part {}", number);
+}
+
+// Of a view in one piece that is the view alone.
+std::vector<const ViewSet::View*> ViewSet::parts_of(const View& view) const {
+  std::vector<const View*> parts;
+  for (const std::size_t i : order_) {
+    const View& part = *views_[i];
+    if (part.strategy != nullptr && (part.part_of == &view || &part == &view))
+      parts.push_back(&part);
+  }
+  return parts;
+}
+
+void ViewSet::tell_parts(const View& view, Explanation& told) const {
+  for (const View* each : parts_of(view)) {
+    const View& part = *each;
+    const Relation& relation = part.strategy->relation();
+    Explanation::Part& shown = told.parts.emplace_back();
+    shown.name = name_for_people(relation);
+    shown.sql = part.kept().source.sql;
+    shown.strategy = part.strategy->kind();
+    shown.reason = part.reason;
+    for (const Relation* input : part.inputs) shown.reads.push_back(name_for_people(*input));
+    shown.stored = relation.stored;
+    shown.rows = part.live() ? part.rows : 0;
+    if (cost_of(shown.strategy) > cost_of(told.view.strategy)) {
+      told.view.strategy = shown.strategy;
+      told.view.reason = shown.reason;
+    }
+  }
+  if (told.parts.size() == 1) told.parts.clear();
 }
 
 Explanation ViewSet::explanation_of(const View& view) const {
@@ -94,21 +151,39 @@ Explanation ViewSet::explanation_of(const View& view) const {
     for (std::size_t i = 0; i < view.plan->inputs.size(); ++i) {
       const PlanInput& input = view.plan->inputs[i];
       Explanation::Input& shown = told.inputs.emplace_back();
-      shown.relation = input.relation->name;
+      shown.relation = name_for_people(*input.relation);
       shown.columns = input.used;
-      if (view.lookups->empty()) continue;
+      for (const Lookup& lookup : *view.lookups) {
+        if (lookup.input != i) continue;
+        shown.lookup += fmt::format("{}by {} ({})", shown.lookup.empty() ? "" : ", or ",
+                                    names_of_columns(lookup.key),
+                                    lookup.own_key ? "its own key" : "an arrangement");
+        if (lookup.arrangement == nullptr || !view.live()) continue;
+        const std::string name = lookup.arrangement->name();
+        const bool known = std::any_of(told.arrangements.begin(), told.arrangements.end(),
+                                       [&](const auto& other) { return other.name == name; });
+        if (known) continue;
+        auto rows = lookup.arrangement->rows();
+        told.arrangements.push_back({name, rows.ok() ? rows.value() : 0});
+      }
+    }
+    for (const std::string& group : view.plan->group_sql) told.keeps.push_back("group " + group);
+    for (const Partial& partial : view.plan->partials) told.keeps.push_back("sum " + partial.value);
+  } else if (view.keyed) {
+    for (std::size_t i = 0; i < view.keyed->inputs.size(); ++i) {
       const Lookup& lookup = (*view.lookups)[i];
-      shown.lookup = fmt::format("by {} ({})", names_of_columns(lookup.key),
-                                 lookup.own_key ? "its own key" : "an arrangement");
+      told.inputs.push_back({name_for_people(*lookup.relation), lookup.columns,
+                             fmt::format("by {} ({})", names_of_columns(lookup.key),
+                                         lookup.own_key ? "its own key" : "an arrangement")});
       if (lookup.arrangement == nullptr || !view.live()) continue;
       auto rows = lookup.arrangement->rows();
       told.arrangements.push_back({lookup.arrangement->name(), rows.ok() ? rows.value() : 0});
     }
-    for (const std::string& group : view.plan->group_sql) told.keeps.push_back("group " + group);
-    for (const Partial& partial : view.plan->partials) told.keeps.push_back("sum " + partial.value);
   } else if (view.strategy != nullptr) {
-    for (const Relation* relation : view.relations) told.inputs.push_back({relation->name, {}, ""});
+    for (const Relation* relation : view.inputs)
+      told.inputs.push_back({name_for_people(*relation), {}, ""});
   }
+  tell_parts(view, told);
   told.text = text_of(told);
   return told;
 }
@@ -116,7 +191,8 @@ Explanation ViewSet::explanation_of(const View& view) const {
 void ViewSet::publish() {
   publish_watermarks();
   std::vector<Explanation> told;
-  for (const auto& view : views_) told.push_back(explanation_of(*view));
+  for (const auto& view : views_)
+    if (view->part_of == nullptr) told.push_back(explanation_of(*view));
   MutexLock lock(mutex_);
   published_ = std::move(told);
 }
@@ -124,8 +200,15 @@ void ViewSet::publish() {
 void ViewSet::publish_rows() {
   publish_watermarks();
   MutexLock lock(mutex_);
-  for (std::size_t i = 0; i < views_.size() && i < published_.size(); ++i)
-    tell_rows(*views_[i], &published_[i].view);
+  for (std::size_t i = 0; i < published_.size() && i < views_.size(); ++i) {
+    const View& view = *views_[i];
+    tell_rows(view, &published_[i].view);
+    std::size_t part = 0;
+    for (const View* each : parts_of(view)) {
+      if (part == published_[i].parts.size()) break;
+      published_[i].parts[part++].rows = each->live() ? each->rows : 0;
+    }
+  }
 }
 
 void ViewSet::tell_rows(const View& view, ViewInfo* told) {

@@ -43,7 +43,8 @@ Status ViewSet::blame(View& view, const Error& failure) {
   failing_ = &view;
   failure_ = failure;
   Error told = failure;
-  told.message = fmt::format("view {} cannot be kept up to date: {}", view.name(), failure.message);
+  told.message =
+      fmt::format("view {} cannot be kept up to date: {}", view.title(), failure.message);
   return told;
 }
 
@@ -56,7 +57,7 @@ Result<bool> ViewSet::set_aside_failed() {
                             model::to_string(position.end_lsn));
   TRY(duck::in_transaction(engine_->write_connection(),
                            [&] { return set_aside(engine_->write_connection(), view, why); }));
-  logger_.error("view {} is set aside: {}", view.name(), why.text());
+  logger_.error("view {} is set aside: {}", view.title(), why.text());
   failing_ = nullptr;
   failure_.reset();
   short_of_memory_times_ = 0;
@@ -71,10 +72,13 @@ Status ViewSet::set_aside(duck::Connection& connection, View& view, const Error&
     if (above.strategy == nullptr || above.state == ViewState::kFailed) continue;
     for (const auto& [below, why] : stopped) {
       if (&above == below || !above.reads_relation(below->strategy->relation())) continue;
-      stopped.emplace_back(
-          &above,
-          error(Code::kInvalid, fmt::format("the view reads {}, which is failed", below->name()),
-                why.message));
+      // A part's failure is its view's own.
+      Error told = why;
+      if (above.title() != below->title())
+        told =
+            error(Code::kInvalid, fmt::format("the view reads {}, which is failed", below->title()),
+                  why.message);
+      stopped.emplace_back(&above, std::move(told));
       break;
     }
   }
@@ -88,8 +92,9 @@ Status ViewSet::set_aside(duck::Connection& connection, View& view, const Error&
 }
 
 Status ViewSet::drop_state(duck::Connection& connection, const View& view) {
-  TRY(connection.execute(
-      fmt::format("DROP VIEW IF EXISTS main.{}", duck::quote_identifier(view.name()))));
+  const std::string rows = duck::quote_identifier(view.name());
+  TRY(connection.execute("DROP VIEW IF EXISTS main." + rows));
+  TRY(connection.execute(fmt::format("DROP VIEW IF EXISTS {}.{}", engine::kInternalSchema, rows)));
   TRY(connection.execute(fmt::format("DROP VIEW IF EXISTS {}.{}", engine::kInternalSchema,
                                      duck::quote_identifier("view " + view.name()))));
   TRY(drop_open_windows(connection, view));

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "views/view_set_internal.h"
 
 namespace pgweir::views {
@@ -149,12 +151,15 @@ Status ViewSet::set_up(duck::Connection& connection, View& view, const StoredVie
     view.error = error(Code::kInvalid, stored->error);
     return {};
   }
-  for (const std::size_t j : view.reads) {
-    if (views_[j]->live()) continue;
+  for (const Relation* relation : view.inputs) {
+    const View* read = view_of(*relation);
+    if (read == nullptr || read->live()) continue;
     view.state = ViewState::kFailed;
     view.error =
-        error(Code::kInvalid, fmt::format("the view reads {}, which is {}", views_[j]->name(),
-                                          view_state_name(views_[j]->state)));
+        read->part_of != nullptr && read->error
+            ? *read->error
+            : error(Code::kInvalid, fmt::format("the view reads {}, which is {}", read->title(),
+                                                view_state_name(read->state)));
     TRY(drop_state(connection, view));
     return ViewCatalog::forget(connection, state_name(view.name()));
   }
@@ -182,6 +187,8 @@ Status ViewSet::rebuild_view(const std::string& name) {
   if (wanted == nullptr || wanted->strategy == nullptr)
     return error(Code::kNotFound, fmt::format("there is no view \"{}\" that could be built", name));
   std::vector<const View*> above = {wanted};
+  for (const auto& part : views_)
+    if (part->part_of == wanted) above.push_back(part.get());
   for (const std::size_t i : order_) {
     for (const View* below : above) {
       if (below->strategy == nullptr || !views_[i]->reads_relation(below->strategy->relation()))
@@ -271,12 +278,9 @@ Status ViewSet::give_delta(duck::Connection& connection, const Relation& relatio
   for (const std::size_t i : order_) {
     View& view = *views_[i];
     if (!view.live()) continue;
-    const std::size_t inputs = view.plan ? view.plan->inputs.size() : 1;
     bool noted = false;
-    for (std::size_t input = 0; input < inputs; ++input) {
-      const bool reads = view.plan ? view.plan->inputs[input].relation == &relation
-                                   : view.reads_relation(relation);
-      if (!reads) continue;
+    for (std::size_t input = 0; input < view.inputs.size(); ++input) {
+      if (view.inputs[input] != &relation) continue;
       Status done;
       if (view.append != nullptr && !noted) done = view.append->note_late(connection, relation);
       noted = true;
@@ -314,7 +318,7 @@ Status ViewSet::finish(duck::Connection& connection, View& view) {
   view.changed = true;
   view.rows = static_cast<std::uint64_t>(static_cast<std::int64_t>(view.rows) + change->rows_more);
   const Relation& relation = view.strategy->relation();
-  if (listener_) {
+  if (listener_ && view.part_of == nullptr) {
     TRY(listener_(connection, view.name(),
                   fmt::format("SELECT {0}, CAST(sum({1}) AS BIGINT) AS {1} FROM {2} GROUP BY ALL "
                               "HAVING sum({1}) <> 0",
@@ -351,21 +355,39 @@ Status ViewSet::table_replaced(duck::Connection& connection, const engine::Mirro
   return relation == nullptr ? Status{} : renew(connection, *relation);
 }
 
+// The relation, what reads it, and the parts without rows of their own that those read: such a part
+// shows what its tables are at this moment, so a change of it that is still to be told would count
+// twice in a state made now.
+std::set<const Relation*> ViewSet::to_renew(const Relation& relation) const {
+  std::set<const Relation*> renewed = {&relation};
+  for (std::size_t before = 0; before != renewed.size();) {
+    before = renewed.size();
+    for (const std::size_t i : order_) {
+      const View& view = *views_[i];
+      if (!view.live()) continue;
+      const bool above = std::any_of(view.inputs.begin(), view.inputs.end(),
+                                     [&](const Relation* read) { return renewed.contains(read); });
+      if (above) renewed.insert(&view.strategy->relation());
+      if (!renewed.contains(&view.strategy->relation())) continue;
+      for (const Relation* read : view.inputs)
+        if (!read->stored) renewed.insert(read);
+    }
+  }
+  return renewed;
+}
+
 // Makes the states above a relation anew, in the middle of a batch: of what their inputs are at
 // this moment, so that changes which come later in the batch are added as ever.
 Status ViewSet::renew(duck::Connection& connection, const Relation& relation) {
   states_made();
-  std::vector<const Relation*> renewed = {&relation};
+  const std::set<const Relation*> renewed = to_renew(relation);
   for (const std::size_t i : order_) {
     View& view = *views_[i];
-    bool above = false;
-    for (const Relation* each : renewed) above = above || view.reads_relation(*each);
-    if (!view.live() || !above) continue;
+    if (!view.live() || !renewed.contains(&view.strategy->relation())) continue;
     Status done = view.strategy->renew(connection);
     if (!done.ok()) return failed(view, done.error());
     TRY_ASSIGN(view.rows, view.strategy->state_rows());
     view.changed = false;
-    renewed.push_back(&view.strategy->relation());
   }
   for (const auto& [name, arrangement] : arrangements_) {
     for (const Relation* each : renewed) {
@@ -405,7 +427,7 @@ ViewSet::View* ViewSet::view_of(const Relation& relation) const {
 
 ViewSet::View* ViewSet::find_view(const std::string& name) const {
   for (const auto& view : views_) {
-    if (same_name(view->name(), name)) return view.get();
+    if (view->part_of == nullptr && same_name(view->name(), name)) return view.get();
   }
   return nullptr;
 }

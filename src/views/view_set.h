@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@
 
 namespace pgweir::views {
 
+struct Outline;
+
 enum class ViewState {
   kLive,
   kWaiting,  // for the first snapshot
@@ -41,8 +44,9 @@ struct ViewInfo {
   std::string name;
   std::string sql;
   ViewState state = ViewState::kWaiting;
-  std::string strategy;  // "delta", "recompute"; empty when refused
-  std::string reason;    // why this strategy
+  // "delta", "affected keys", "recompute": the dearest of its parts; empty when refused.
+  std::string strategy;
+  std::string reason;  // why this strategy
   std::vector<engine::StoreColumn> columns;
   std::vector<std::string> reads;  // tables and views
   std::uint64_t state_rows = 0;    // that the state holds; HAVING may show fewer
@@ -71,6 +75,18 @@ struct Explanation {
   };
   std::vector<Arranged> arrangements;
   std::vector<std::string> keeps;  // group columns and totals of the state
+  // What the view was taken apart into, in the order in which they are kept; the view itself is the
+  // last. Empty for a view in one piece.
+  struct Part {
+    std::string name;  // "part 1"; the view's own for the last
+    std::string sql;
+    std::string strategy;
+    std::string reason;
+    std::vector<std::string> reads;
+    bool stored = true;      // else its rows are computed where they are needed
+    std::uint64_t rows = 0;  // that it keeps
+  };
+  std::vector<Part> parts;
   std::string text;
 };
 
@@ -152,6 +168,21 @@ class ViewSet : public engine::ViewMaintainer {
   std::unique_ptr<ViewStrategy> make_append_strategy(
       View& view, StrategyInput input, AppendPlan plan,
       const std::vector<std::optional<Window>>& windows);
+  Status plan_append_view(View& view, const std::string& select,
+                          const std::vector<std::optional<Window>>& windows, AppendPlan append);
+  // view_parts.cc: how a view is kept, and the parts that it needs for that.
+  Status plan_view(View& view, const std::string& select,
+                   const std::vector<std::optional<Window>>& windows);
+  Status plan_rest(View& view, const ViewDefinition& definition,
+                   const std::vector<const Relation*>& relations,
+                   const std::vector<std::optional<Window>>& windows, bool* planned);
+  Status add_parts(View& view, const Outline& outline, bool* added);
+  Status bind_rest(View& view, const std::string& sql, std::vector<const Relation*>* relations,
+                   std::vector<std::optional<Window>>* windows, bool* bound);
+  Result<std::vector<std::optional<Window>>> windows_of(
+      const ViewDefinition& definition, const std::vector<const Relation*>& relations);
+  const Relation* relation_named(const std::string& schema, const std::string& name) const;
+  void forget_parts(std::size_t views, std::size_t ordered);
   void arrange();
   std::vector<Named> known_names() const;
   void declare_mirror(const engine::Mirror& mirror);
@@ -168,6 +199,7 @@ class ViewSet : public engine::ViewMaintainer {
   Status wait_for_snapshot(duck::Connection& connection);
   Status before_changes(duck::Connection& connection);
   Status open_again(duck::Connection& connection);
+  std::set<const Relation*> to_renew(const Relation& relation) const;
   Status renew(duck::Connection& connection, const Relation& relation);
   void states_made();
   Status give_delta(duck::Connection& connection, const Relation& relation);
@@ -196,6 +228,9 @@ class ViewSet : public engine::ViewMaintainer {
   void publish_rows();
   static void tell_rows(const View& view, ViewInfo* told);
   Explanation explanation_of(const View& view) const;
+  std::vector<const View*> parts_of(const View& view) const;
+  void tell_parts(const View& view, Explanation& told) const;
+  std::string name_for_people(const Relation& relation) const;
 
   View* view_of(const Relation& relation) const;
   View* find_view(const std::string& name) const;
@@ -214,10 +249,11 @@ class ViewSet : public engine::ViewMaintainer {
   engine::Engine* engine_ = nullptr;
   std::map<std::string, std::unique_ptr<Relation>> mirrors_;  // by qualified name
   std::map<std::string, std::string> stopped_;                // mirrors out of date, and why
-  std::vector<std::unique_ptr<View>> views_;                  // as definitions_
+  std::vector<std::unique_ptr<View>> views_;                  // as definitions_, then their parts
   std::vector<std::size_t> order_;  // of views_: each after those that it reads
   std::map<std::string, std::unique_ptr<Arrangement>> arrangements_;
   std::size_t next_id_ = 0;  // of temporary tables
+  int part_depth_ = 0;       // of the part that is bound
   std::uint64_t batches_ = 0;
 
   // As the engine's open transaction has left them; without it, as the engine shows them.

@@ -10,8 +10,13 @@ namespace pgweir::views {
 
 struct ViewSet::View {
   explicit View(const ViewDefinition& made_from) : definition(made_from) {}
+  // A part of `whole`, which is a view of the configuration.
+  View(std::unique_ptr<ViewDefinition> made_from, const View& whole)
+      : own(std::move(made_from)), definition(*own), part_of(&whole) {}
 
+  const std::unique_ptr<ViewDefinition> own;
   const ViewDefinition& definition;
+  const View* part_of = nullptr;
   ViewState state = ViewState::kWaiting;
   std::optional<Error> error;
 
@@ -20,7 +25,11 @@ struct ViewSet::View {
   std::vector<Named> names;                // what definition.refs mean
   std::set<std::size_t> reads;             // indexes of views
   std::vector<const Relation*> relations;  // as definition.refs
+  // What is kept: the definition itself, or what is left of it beside its parts.
+  std::unique_ptr<ViewDefinition> rest;
+  std::vector<const Relation*> inputs;  // of the strategy: by number, or each once
   std::optional<Plan> plan;
+  std::optional<KeyedPlan> keyed;
   Lookups lookups;
   std::string reason;
   std::vector<engine::StoreColumn> columns;
@@ -33,12 +42,19 @@ struct ViewSet::View {
   bool changed = false;  // in this batch: its delta is to be emptied
 
   const std::string& name() const { return definition.source.name; }
+  // For people: a part goes by its view's name.
+  const std::string& title() const { return part_of != nullptr ? part_of->name() : name(); }
+  const ViewDefinition& kept() const { return rest != nullptr ? *rest : definition; }
   bool live() const { return state == ViewState::kLive; }
   bool reads_relation(const Relation& relation) const {
-    for (const Relation* read : relations)
+    for (const Relation* read : inputs)
       if (read == &relation) return true;
     return false;
   }
 };
+
+// What a strategy is given the changes of.
+std::vector<const Relation*> inputs_of(const Plan& plan);
+std::vector<const Relation*> each_once(const std::vector<const Relation*>& relations);
 
 }  // namespace pgweir::views

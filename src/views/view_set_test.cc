@@ -134,7 +134,7 @@ TEST_F(ViewSetTest, OtherSelectsAreComputedAnew) {
          "SELECT owner, largest FROM accounts LEFT JOIN largest ON true ORDER BY 1 LIMIT 2"}});
   EXPECT_EQ(strategy("largest"),
             "recompute: max() is not a total to which rows can be added and taken from");
-  EXPECT_EQ(strategy("owners"), "recompute: DISTINCT");
+  EXPECT_EQ(strategy("owners"), "delta: one relation, totals by group");
   EXPECT_EQ(strategy("top"), "recompute: LIMIT or OFFSET");
   begin();
   builder().insert(accounts_, {"1", "ann", "n"});
@@ -240,7 +240,10 @@ TEST_F(ViewSetTest, ExplainSaysHowAViewIsKept) {
   open(tables_, {{"by_region",
                   "SELECT region, sum(amount) AS amount FROM entries JOIN accounts "
                   "ON account_id = accounts.id GROUP BY region"},
-                 {"owners", "SELECT DISTINCT owner FROM accounts"}});
+                 {"owners", "SELECT DISTINCT owner FROM accounts"},
+                 {"regions",
+                  "SELECT region, count(e.account_id) AS used FROM accounts LEFT JOIN (SELECT "
+                  "DISTINCT account_id FROM entries) e ON e.account_id = id GROUP BY region"}});
   begin();
   builder().insert(accounts_, {"7", "ann", "north"});
   builder().insert(entries_, {"1", "7", "5"});
@@ -258,10 +261,28 @@ TEST_F(ViewSetTest, ExplainSaysHowAViewIsKept) {
       "  arrangement public.entries by account_id: 0 rows\n"
       "  state: 1 rows\n");
   EXPECT_EQ(views_->explain("owners")->text,
-            "view owners: live, recompute (DISTINCT)\n"
-            "  reads public.accounts\n"
-            "  computed anew when what it reads has changed, and compared with what it was\n"
+            "view owners: live, delta (one relation, totals by group)\n"
+            "  reads public.accounts: changes of owner\n"
+            "  keeps group i0.\"owner\", sum CAST(1 AS BIGINT)\n"
             "  state: 1 rows\n");
+  EXPECT_EQ(
+      views_->explain("regions")->text,
+      "view regions: live, affected keys (LEFT join, by the joined columns)\n"
+      "  reads part 2: changes of c0, c1\n"
+      "  keeps group i0.c0, sum CAST(1 AS BIGINT), sum CASE WHEN (i0.c1) IS NOT NULL THEN "
+      "CAST(1 AS BIGINT) ELSE 0 END\n"
+      "  part 1: delta (one relation, totals by group)\n"
+      "    SELECT account_id FROM public.entries AS entries GROUP BY ALL\n"
+      "    reads public.entries; 1 rows kept\n"
+      "  part 2: affected keys (LEFT join, by the joined columns)\n"
+      "    SELECT i0.region AS c0, i1.account_id AS c1 FROM public.accounts AS i0 LEFT JOIN "
+      "main.\"pgweir_part regions 1\" AS i1 ON ((i1.account_id = i0.id))\n"
+      "    reads public.accounts, part 1; 1 rows kept\n"
+      "  regions: delta (one relation, totals by group)\n"
+      "    SELECT p0.c0 AS region, count(p0.c1) AS used FROM main.\"pgweir_part regions 2\" AS "
+      "p0 GROUP BY p0.c0\n"
+      "    reads part 2; 1 rows kept\n"
+      "  state: 1 rows\n");
   EXPECT_EQ(views_->explain("owner").error().text(),
             "there is no view \"owner\". did you mean \"owners\"?");
 }
