@@ -84,20 +84,13 @@ Status check_action(const std::string& command, const std::string& action,
                                             fmt::join(built, ", ")));
 }
 
-// An option that is known but not built: with a value, or a flag.
+// An option that is known but not built.
 void refuse_option(CLI::App* command, const std::string& option) {
   command
       ->add_option_function<std::string>(
           option, [](const std::string&) {}, "not built yet")
       ->group(kUnbuiltGroup);
 }
-void refuse_flag(CLI::App* command, const std::string& flag) {
-  command
-      ->add_flag_function(
-          flag, [](std::int64_t) {}, "not built yet")
-      ->group(kUnbuiltGroup);
-}
-
 // The first option that was given though it is not built.
 std::optional<std::string> refused_option(const CLI::App& command) {
   for (const CLI::Option* option : command.get_options()) {
@@ -221,7 +214,7 @@ void add_client_commands(CLI::App& app, Arguments& arguments) {
   sql_command->add_option("--limit", arguments.sql.limit, "rows at the most")
       ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{100'000}));
   sql_command->add_option("--timeout", arguments.sql_timeout, "as 500ms or 30s");
-  refuse_flag(sql_command, "--watch");
+  sql_command->add_flag("--watch", arguments.sql.watch, "again when the answer changes");
   sql_command->callback(
       [&] { arguments.command = [&](Context& context) { return run_sql(arguments, context); }; });
 

@@ -46,6 +46,7 @@ struct SqlOptions {
   std::optional<Format> format;  // nothing: a table, or JSON under --json
   std::uint64_t limit = 10'000;
   Milliseconds timeout{30'000};
+  bool watch = false;  // again whenever the answer may have changed, until SIGINT or SIGTERM
 };
 int sql(Context& context, const SqlOptions& options);
 

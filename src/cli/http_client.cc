@@ -75,6 +75,11 @@ std::size_t on_bytes(char* data, std::size_t size, std::size_t count, void* user
   return bytes.size();
 }
 
+// Another value than 0 ends the transfer.
+int on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  return (*static_cast<const std::function<bool()>*>(user))() ? 1 : 0;
+}
+
 Error error_of(CURLcode failure, const HttpClientOptions& options, const char* text, bool stream) {
   switch (failure) {
     case CURLE_COULDNT_CONNECT:
@@ -82,6 +87,8 @@ Error error_of(CURLcode failure, const HttpClientOptions& options, const char* t
       return error(
           Code::kUnavailable,
           fmt::format("no pgweir answers at {}: is `pgweir run` running?", options.address));
+    case CURLE_ABORTED_BY_CALLBACK:
+      return error(Code::kCancelled, "asked to stop");
     case CURLE_OPERATION_TIMEDOUT:
       if (!stream)
         return error(Code::kTimeout, fmt::format("{} did not answer in time", options.address));
@@ -119,6 +126,11 @@ Status HttpClient::perform(const std::string& path, HttpRequest& request) {
                    static_cast<long>(options_.connect_timeout.count()));
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &request);
+  if (is_cancelled_) {
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &is_cancelled_);
+  }
   if (request.on_event == nullptr) {
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout.count()));
   } else {

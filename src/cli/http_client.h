@@ -49,6 +49,9 @@ class HttpClient {
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
 
+  // What runs ends with kCancelled once this says so; it is asked now and then meanwhile.
+  void cancel_when(std::function<bool()> is_cancelled) { is_cancelled_ = std::move(is_cancelled); }
+
   // `path` begins with a slash and is encoded already. The body of a 2xx answer.
   Result<std::string> get(const std::string& path);
   // `answer_timeout` above zero goes before the options'.
@@ -62,6 +65,7 @@ class HttpClient {
   Status perform(const std::string& path, HttpRequest& request);
 
   const HttpClientOptions options_;
+  std::function<bool()> is_cancelled_;
   void* handle_;  // CURL*
 };
 

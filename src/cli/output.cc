@@ -118,9 +118,13 @@ std::string json_line(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+bool stdout_is_terminal() {
+  return ::isatty(STDOUT_FILENO) != 0;
+}
+
 bool stdout_takes_color() {
   const char* no_color = std::getenv("NO_COLOR");
-  return ::isatty(STDOUT_FILENO) != 0 && (no_color == nullptr || *no_color == '\0');
+  return stdout_is_terminal() && (no_color == nullptr || *no_color == '\0');
 }
 
 void Output::line(std::string_view text) {

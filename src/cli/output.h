@@ -69,7 +69,8 @@ std::string csv_text(const Table& table);
 // JSON on one line; what is not UTF-8 is replaced.
 std::string json_line(const nlohmann::ordered_json& value);
 
-// The options for this process's stdout.
+// Of this process's stdout.
+bool stdout_is_terminal();
 bool stdout_takes_color();
 
 }  // namespace pgweir::cli

@@ -115,7 +115,6 @@ TEST_F(Program, CommandsThatAreNotBuiltSaySo) {
       {{"tail", "--where", "x"}, "`tail --where`"},
       {{"tail", "--from", "0/1"}, "`tail --from`"},
       {{"tail", "--format", "debezium"}, "`tail --format debezium`"},
-      {{"sql", "x", "--watch"}, "`sql --watch`"},
       {{"sql", "x", "-o", "parquet"}, "`sql -o parquet`"}};
   const std::string help = run({"--help"});
   for (const auto& [arguments, name] : cases) {

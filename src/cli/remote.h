@@ -4,6 +4,8 @@
 #pragma once
 
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
 
 #include "cli/commands.h"
 #include "cli/http_client.h"
@@ -12,5 +14,8 @@ namespace pgweir::cli {
 
 // The one that --server names, else the configuration's.
 Result<std::unique_ptr<HttpClient>> connect(const Context& context);
+
+// The JSON object of an answer's body; kUnavailable for anything else.
+Result<nlohmann::ordered_json> parse_answer(const std::string& body);
 
 }  // namespace pgweir::cli

@@ -37,14 +37,6 @@ HttpClientOptions named_server(const Context& context) {
   return options;
 }
 
-Result<Json> parse_answer(const std::string& body) {
-  Json answer = Json::parse(body, nullptr, false);
-  if (!answer.is_object())
-    return error(Code::kUnavailable, "the answer is not the JSON object that pgweir sends", {},
-                 "Is it a pgweir that listens there?");
-  return answer;
-}
-
 Result<Json> ask(const Context& context, const std::string& path) {
   TRY_ASSIGN(const auto client, connect(context));
   TRY_ASSIGN(const std::string body, client->get(path));
@@ -95,29 +87,15 @@ Status run_tail(Context& context, const TailOptions& options) {
       path, [&](const ServerEvent& event) { return print_event(context, options, event); });
 }
 
-Result<Json> run_sql(Context& context, const SqlOptions& options) {
-  TRY_ASSIGN(const auto client, connect(context));
-  const Json request = {
-      {"sql", options.sql}, {"limit", options.limit}, {"timeout_ms", options.timeout.count()}};
-  // The server keeps the time; this only ends a wait for a server that does not.
-  const Milliseconds patience = options.timeout + std::chrono::seconds(15);
-  TRY_ASSIGN(const std::string body, client->post("/api/v1/sql", json_line(request), patience));
-  return parse_answer(body);
-}
-
-void print_rows(Output& output, const Json& answer, Format format) {
-  const Table table = rows_table(answer);
-  if (format == Format::kTable) {
-    output.table(table);
-  } else if (format == Format::kCsv) {
-    output.out() << csv_text(table) << std::flush;
-  } else {
-    for (const Json& row : rows_objects(answer)) output.out() << json_line(row) << '\n';
-    output.out() << std::flush;
-  }
-}
-
 }  // namespace
+
+Result<nlohmann::ordered_json> parse_answer(const std::string& body) {
+  Json answer = Json::parse(body, nullptr, false);
+  if (!answer.is_object())
+    return error(Code::kUnavailable, "the answer is not the JSON object that pgweir sends", {},
+                 "Is it a pgweir that listens there?");
+  return answer;
+}
 
 Result<std::unique_ptr<HttpClient>> connect(const Context& context) {
   if (!context.server.empty()) return std::make_unique<HttpClient>(named_server(context));
@@ -180,23 +158,6 @@ int tables(Context& context) {
 int tail(Context& context, const TailOptions& options) {
   const Status ended = run_tail(context, options);
   return ended.ok() ? 0 : context.output.fail(ended.error());
-}
-
-int sql(Context& context, const SqlOptions& options) {
-  const auto answer = run_sql(context, options);
-  if (!answer.ok()) return context.output.fail(answer.error());
-  const Format format =
-      options.format.value_or(context.output.json() ? Format::kJson : Format::kTable);
-  if (format == Format::kJson) {
-    context.output.json(*answer);
-  } else {
-    print_rows(context.output, *answer, format);
-  }
-  if (answer->value("truncated", Json(false)) == true) {
-    context.output.message(
-        fmt::format("pgweir: only the first {} rows are shown; --limit takes more", options.limit));
-  }
-  return 0;
 }
 
 int views_list(Context& context) {

@@ -124,6 +124,7 @@ Status DuckEngine::end_transaction() {
     MutexLock lock(mutex_);
     committed_ = state_.position;
   }
+  if (maintainer_ != nullptr) maintainer_->committed(state_.position, !state_.half_applied);
   checkpoint_when_due();
   return {};
 }

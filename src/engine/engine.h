@@ -97,6 +97,7 @@ struct Delta {
 };
 
 class Engine;
+struct EnginePosition;
 
 // What views/ implements. Called on the write connection, inside the batch's transaction.
 class ViewMaintainer {
@@ -137,6 +138,12 @@ class ViewMaintainer {
   virtual Status mirrors_changed(duck::Connection& connection, std::vector<Mirror> mirrors) {
     (void)connection, (void)mirrors;
     return {};
+  }
+  // Everything since the last commit is committed, and true at `position`. With `whole` as false it
+  // is a part of a large transaction, which nobody sees before its last one. No transaction is
+  // open.
+  virtual void committed(const EnginePosition& position, bool whole) {
+    (void)position, (void)whole;
   }
   // Everything since the last commit was rolled back, whatever the reason. No transaction is open.
   virtual void rolled_back() {}

@@ -94,8 +94,7 @@ Response without_parameters(Call call, const ApiContext& api, const Request& req
 }
 
 void add_unbuilt(Router& router) {
-  static constexpr std::array<std::pair<const char*, const char*>, 21> kUnbuilt{{
-      {"GET", "/api/v1/views/{name}/stream"},
+  static constexpr std::array<std::pair<const char*, const char*>, 20> kUnbuilt{{
       {"GET", "/api/v1/transactions"},
       {"GET", "/api/v1/changes"},
       {"GET", "/api/v1/wal"},
@@ -210,6 +209,7 @@ void add_api(Router& router, Backend& backend, const HttpStats& stats, const io:
   plain("/api/v1/views", get_views);
   plain("/api/v1/views/{name}", get_view);
   query("GET", "/api/v1/views/{name}/rows", get_view_rows);
+  query("GET", "/api/v1/views/{name}/stream", get_view_stream);
   query("POST", "/api/v1/sql", post_sql);
   query("POST", "/api/v1/tables/snapshot", post_table_snapshot);
   query("GET", "/api/v1/activity", get_activity);

@@ -20,9 +20,10 @@ struct ApiOptions {
   std::uint64_t sql_limit_max = 100'000;
   Milliseconds sql_timeout_default{10'000};
   Milliseconds sql_timeout_max{60'000};
-  std::uint64_t answer_bytes_max = 64 * kMiB;      // cell text of one answer
-  std::uint64_t activity_buckets_max = 10'000;     // of time, in one answer
-  std::uint64_t tail_buffer_bytes_max = 4 * kMiB;  // unread events of one reader
+  std::uint64_t answer_bytes_max = 64 * kMiB;   // cell text of one answer
+  std::uint64_t activity_buckets_max = 10'000;  // of time, in one answer
+  // Unread events of one reader of a tail, or of a view's changes.
+  std::uint64_t tail_buffer_bytes_max = 4 * kMiB;
 };
 
 // Adds every call to `router`. All references must outlive the server.

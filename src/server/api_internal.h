@@ -38,6 +38,7 @@ void write_tables(JsonWriter& json, const std::vector<TableInfo>& tables);
 void write_view(JsonWriter& json, const ViewInfo& view);
 
 Response get_view_rows(const ApiContext& api, const Request& request);
+Response get_view_stream(const ApiContext& api, const Request& request);
 Response post_table_snapshot(const ApiContext& api, const Request& request);
 Response post_sql(const ApiContext& api, const Request& request);
 Response get_activity(const ApiContext& api, const Request& request);

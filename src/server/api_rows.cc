@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "server/api_internal.h"
+#include "server/event_stream.h"
 #include "server/params.h"
 #include "server/rows.h"
 
@@ -119,25 +120,33 @@ Result<SqlRequest> read_sql(const std::string& text, const ApiOptions& options) 
   return out;
 }
 
+// The view in the path, or the answer that there is none.
+struct FoundView {
+  ViewInfo view;
+  std::optional<Response> refusal;
+};
+FoundView find_view(const ApiContext& api, const std::string& name) {
+  if (auto refusal = refuse_before_snapshot(api.backend)) return {{}, std::move(refusal)};
+  std::vector<std::string> names;
+  for (ViewInfo& each : api.backend.view_definitions()) {
+    if (each.name == name) return {std::move(each), std::nullopt};
+    names.push_back(each.name);
+  }
+  return {{}, unknown_name("view", name, names)};
+}
+
 }  // namespace
 
 Response get_view_rows(const ApiContext& api, const Request& request) {
-  if (auto refusal = refuse_before_snapshot(api.backend)) return std::move(*refusal);
   const std::string& name = request.placeholder("name");
-  const std::vector<ViewInfo> views = api.backend.view_definitions();
-  const auto view = std::find_if(views.begin(), views.end(),
-                                 [&](const ViewInfo& each) { return each.name == name; });
-  if (view == views.end()) {
-    std::vector<std::string> names;
-    for (const ViewInfo& each : views) names.push_back(each.name);
-    return unknown_name("view", name, names);
-  }
+  FoundView found = find_view(api, name);
+  if (found.refusal) return std::move(*found.refusal);
   Params params(request, {"limit", "offset", "order", "format"});
   RowsRequest rows;
   rows.limit =
       params.integer("limit", api.options.rows_limit_default, 0, api.options.rows_limit_max);
   rows.offset = params.integer("offset", 0, 0, INT64_MAX);
-  rows.order = parse_order(params, *view);
+  rows.order = parse_order(params, found.view);
   rows.bytes_max = api.options.answer_bytes_max;
   const auto format =
       static_cast<RowsFormat>(params.choice("format", {"json", "csv", "parquet"}).value_or(0));
@@ -147,6 +156,23 @@ Response get_view_rows(const ApiContext& api, const Request& request) {
                           "use format=csv, or a parquet sink");
   const auto answer = api.backend.view_rows(name, rows);
   return answer.ok() ? rows_response(*answer, format) : error_response(answer.error());
+}
+
+Response get_view_stream(const ApiContext& api, const Request& request) {
+  const Status status = Params(request, {}).status();
+  if (!status.ok()) return error_response(status.error());
+  const std::string& name = request.placeholder("name");
+  FoundView found = find_view(api, name);
+  if (found.refusal) return std::move(*found.refusal);
+  const std::string* last = request.header("last-event-id");
+  const auto stream =
+      std::make_shared<EventStream>(EventStreamOptions{api.options.tail_buffer_bytes_max});
+  auto subscription = api.backend.view_stream(name, last == nullptr ? "" : *last, stream);
+  if (!subscription.ok()) return error_response(subscription.error());
+  Response response;
+  response.stream = stream;
+  response.stream_owner = std::shared_ptr<Subscription>(std::move(*subscription));
+  return response;
 }
 
 Response post_sql(const ApiContext& api, const Request& request) {

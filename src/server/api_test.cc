@@ -65,8 +65,8 @@ TEST(Api, AnswersEveryBuiltCall) {
 TEST(Api, UnbuiltCallsSayUnsupported) {
   Fixture f;
   for (const char* path :
-       {"/api/v1/views/balance/stream", "/api/v1/transactions", "/api/v1/changes", "/api/v1/wal",
-        "/api/v1/advice", "/api/v1/alerts", "/api/v1/reports", "/connectors", "/connectors/x"})
+       {"/api/v1/transactions", "/api/v1/changes", "/api/v1/wal", "/api/v1/advice",
+        "/api/v1/alerts", "/api/v1/reports", "/connectors", "/connectors/x"})
     EXPECT_EQ(failure(f.get(path)), std::string("501 unsupported: GET ") + path +
                                         " is planned, but not built yet | docs/http_api.md lists "
                                         "the calls that are");
@@ -291,6 +291,39 @@ TEST(Api, TailResumesBehindTheLastEvent) {
   EXPECT_FALSE(asked.from_lsn);
   const Reply bad = TestClient(f.server->port()).get("/api/v1/tail", "Last-Event-ID: x\r\n");
   EXPECT_EQ(bad.status, 400);
+}
+
+TEST(Api, ViewsAreFollowedBehindTheLastEvent) {
+  Fixture f;
+  {
+    TestClient client(f.server->port());
+    client.send(
+        "GET /api/v1/views/balance/stream HTTP/1.1\r\nHost: localhost\r\n"
+        "Last-Event-ID: 1:0/16B3748:42@a-1\r\n\r\n");
+    EXPECT_THAT(client.read_until("retry: 2000\n\n"), HasSubstr("text/event-stream"));
+    const auto asked = f.backend.asked();
+    EXPECT_EQ(asked.followed, "balance");
+    EXPECT_EQ(asked.last_event_id, "1:0/16B3748:42@a-1");
+    asked.sink->send({"1:0/16B3748:43@a-1", R"({"part":1})", "changes"});
+    EXPECT_EQ(client.read_until("\n\n"),
+              "id: 1:0/16B3748:43@a-1\nevent: changes\ndata: {\"part\":1}\n\n");
+    asked.sink->drop("too far behind");
+    EXPECT_EQ(client.read_to_end(),
+              "event: dropped\ndata: {\"error\":{\"code\":\"too_slow\",\"message\":\"too far "
+              "behind\",\"hint\":\"\"}}\n\n");
+  }
+  EXPECT_TRUE(f.backend.wait_until_unsubscribed());
+  EXPECT_EQ(f.stats.streams_dropped, 1u);
+}
+
+TEST(Api, WhatCannotBeFollowedSaysSo) {
+  Fixture f;
+  EXPECT_EQ(failure(f.get("/api/v1/views/balanse/stream")),
+            "404 not_found: there is no view 'balanse' | did you mean 'balance'?");
+  EXPECT_EQ(f.get("/api/v1/views/per%2Fminute/stream").status, 503);
+  EXPECT_EQ(f.get("/api/v1/views/balance/stream?from=1").status, 400);
+  f.backend.set_readiness({false, {"The first snapshot is not complete."}});
+  EXPECT_EQ(f.get("/api/v1/views/balance/stream").status, 503);
 }
 
 TEST(Api, FailingFollowerEndsTheTailWithItsError) {

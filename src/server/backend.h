@@ -298,8 +298,9 @@ struct TailRequest {
 
 // One change as a line of JSON, in the form that docs/http_api.md gives under "tail".
 struct TailEvent {
-  std::string id;  // to_string(Position)
+  std::string id;  // to_string(Position); may be empty
   std::string json;
+  std::string name = {};  // of the event; empty: a message
 };
 
 enum class SinkState {
@@ -317,6 +318,8 @@ class EventSink {
   // For producers with a thread of their own, before each batch: waits until half of the buffer is
   // free. A burst is then not taken for a slow reader, and old changes come at the reader's pace.
   virtual SinkState wait_for_room(Milliseconds timeout) = 0;
+  // Drops the reader for being too slow: what he has not read is thrown away for the reason.
+  virtual void drop(const std::string& reason) = 0;
   // Ends the stream from the producer's side; the reader is told why.
   virtual void fail(const Error& error) = 0;
   // The same, when all is said.
@@ -362,6 +365,13 @@ class Backend {
 
   // kNotFound for an unknown view, kUnavailable for one that is not live.
   virtual Result<RowsAnswer> view_rows(const std::string& name, const RowsRequest& request) = 0;
+
+  // Delivers the view's rows and then what changes of them, in the form that docs/http_api.md
+  // gives, until the subscription is destroyed. It goes on behind the event `last_event_id` when
+  // what came since is still kept; "": there is none. Fails as view_rows().
+  virtual Result<std::unique_ptr<Subscription>> view_stream(const std::string& name,
+                                                            const std::string& last_event_id,
+                                                            std::shared_ptr<EventSink> sink) = 0;
 
   // Read-only, without files, network or settings. kInvalid (with the engine's message) for wrong
   // SQL, kTimeout, kUnavailable when too many queries run.

@@ -42,16 +42,14 @@ SinkState EventStream::send(const TailEvent& event) {
                                   fmt::format("an event of {} bytes is larger than the limit of {}",
                                               event.json.size(), options_.buffer_bytes_max)));
   } else {
+    if (!event.name.empty()) frame += "event: " + event.name + "\n";
     append_data(frame, event.json);
   }
   MutexLock lock(mutex_);
   if (ended_) return SinkState::kClosed;
   if (!buffer_.empty() && buffer_.size() + frame.size() > options_.buffer_bytes_max) {
-    dropped_ = true;
-    buffer_.clear();
-    end_locked("dropped", "too_slow",
-               fmt::format("the reader left more than {} bytes of events unread",
-                           options_.buffer_bytes_max));
+    drop_locked(fmt::format("the reader left more than {} bytes of events unread",
+                            options_.buffer_bytes_max));
     return SinkState::kClosed;
   }
   const bool was_empty = buffer_.empty();
@@ -69,6 +67,11 @@ SinkState EventStream::wait_for_room(Milliseconds timeout) {
     room_.wait_for(mutex_, std::chrono::duration_cast<Microseconds>(deadline - now));
   }
   return ended_ ? SinkState::kClosed : SinkState::kOpen;
+}
+
+void EventStream::drop(const std::string& reason) {
+  MutexLock lock(mutex_);
+  if (!ended_) drop_locked(reason);
 }
 
 void EventStream::fail(const Error& error) {
@@ -113,6 +116,12 @@ void EventStream::abandon() {
 bool EventStream::was_dropped() const {
   MutexLock lock(mutex_);
   return dropped_;
+}
+
+void EventStream::drop_locked(const std::string& reason) {
+  dropped_ = true;
+  buffer_.clear();
+  end_locked("dropped", "too_slow", reason);
 }
 
 void EventStream::end_locked(std::string_view event, std::string_view code,

@@ -28,6 +28,7 @@ class EventStream final : public EventSink {
   // An event that alone is larger than the buffer goes out as a short "oversized" event instead.
   SinkState send(const TailEvent& event) override EXCLUDES(mutex_);
   SinkState wait_for_room(Milliseconds timeout) override EXCLUDES(mutex_);
+  void drop(const std::string& reason) override EXCLUDES(mutex_);
   // Ends the stream with an "error" event.
   void fail(const Error& error) override EXCLUDES(mutex_);
   void end() override EXCLUDES(mutex_);
@@ -47,6 +48,7 @@ class EventStream final : public EventSink {
   bool was_dropped() const EXCLUDES(mutex_);
 
  private:
+  void drop_locked(const std::string& reason) REQUIRES(mutex_);
   void end_locked(std::string_view event, std::string_view code, std::string_view message)
       REQUIRES(mutex_);
   void wake_locked() REQUIRES(mutex_);

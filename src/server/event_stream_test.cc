@@ -18,6 +18,20 @@ TEST(EventStream, FramesEventsInOrder) {
   EXPECT_EQ(stream.take().bytes, "");
 }
 
+TEST(EventStream, NamedEventsAndAProducersDrop) {
+  EventStream stream;
+  stream.send({"1", "a", "changes"});
+  EXPECT_EQ(stream.take().bytes, "id: 1\nevent: changes\ndata: a\n\n");
+  stream.send({"2", "b", "changes"});
+  stream.drop("no longer kept");
+  const EventStream::Chunk last = stream.take();
+  EXPECT_EQ(last.bytes,
+            "event: dropped\ndata: {\"error\":{\"code\":\"too_slow\",\"message\":\"no longer "
+            "kept\",\"hint\":\"\"}}\n\n");
+  EXPECT_TRUE(last.end);
+  EXPECT_TRUE(stream.was_dropped());
+}
+
 TEST(EventStream, WakesOnceForWhatHasNotBeenTaken) {
   EventStream stream;
   int wakes = 0;

@@ -23,6 +23,9 @@ class FakeBackend final : public Backend {
   std::vector<ViewInfo> view_definitions() override { return views(); }
   std::vector<ViewInfo> views() override;
   Result<RowsAnswer> view_rows(const std::string& name, const RowsRequest& request) override;
+  Result<std::unique_ptr<Subscription>> view_stream(const std::string& name,
+                                                    const std::string& last_event_id,
+                                                    std::shared_ptr<EventSink> sink) override;
   Result<SqlAnswer> sql(const SqlRequest& request) override;
   Result<ActivityAnswer> activity(const ActivityRequest& request) override;
   Result<std::unique_ptr<Subscription>> tail(const TailRequest& request,
@@ -44,6 +47,8 @@ class FakeBackend final : public Backend {
     SqlRequest sql;
     ActivityRequest activity;
     TailRequest tail;
+    std::string followed;  // a view
+    std::string last_event_id;
     std::shared_ptr<EventSink> sink;
   };
   Asked asked() {
@@ -218,6 +223,17 @@ inline Result<std::unique_ptr<Subscription>> FakeBackend::tail(const TailRequest
     return error(Code::kNotFound, "the log begins at 0/16B0000", {}, "begin there");
   std::lock_guard lock(mutex_);
   asked_.tail = request;
+  sink_ = sink;
+  ++subscriptions_;
+  return std::unique_ptr<Subscription>(std::make_unique<FakeSubscription>(*this));
+}
+
+inline Result<std::unique_ptr<Subscription>> FakeBackend::view_stream(
+    const std::string& name, const std::string& last_event_id, std::shared_ptr<EventSink> sink) {
+  if (name != "balance") return error(Code::kUnavailable, "view '" + name + "' is not live");
+  std::lock_guard lock(mutex_);
+  asked_.followed = name;
+  asked_.last_event_id = last_event_id;
   sink_ = sink;
   ++subscriptions_;
   return std::unique_ptr<Subscription>(std::make_unique<FakeSubscription>(*this));

@@ -150,7 +150,16 @@ Error snapshot_in_progress() {
 }  // namespace
 
 PipelineBackend::PipelineBackend(pipeline::Pipeline& pipeline, PipelineBackendOptions options)
-    : pipeline_(pipeline), options_(std::move(options)) {}
+    : pipeline_(pipeline), options_(std::move(options)) {
+  if (pipeline_.engine() == nullptr) return;
+  view_streams_ =
+      std::make_unique<ViewStreams>(*pipeline_.engine(), *pipeline_.views(), pipeline_.clock());
+  pipeline_.views()->set_listener(&view_streams_->feeds);
+}
+
+PipelineBackend::~PipelineBackend() {
+  if (view_streams_) pipeline_.views()->set_listener(nullptr);
+}
 
 Result<std::unique_ptr<engine::Reader>> PipelineBackend::reader() {
   if (pipeline_.engine() == nullptr) {

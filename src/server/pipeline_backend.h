@@ -11,6 +11,7 @@
 #include "base/mutex.h"
 #include "pipeline/pipeline.h"
 #include "server/backend.h"
+#include "server/view_stream.h"
 
 namespace pgweir::server {
 
@@ -25,8 +26,9 @@ struct PipelineBackendOptions {
 
 class PipelineBackend final : public Backend {
  public:
-  // `pipeline` must outlive the backend.
+  // `pipeline` must outlive the backend, and run only while it lives.
   explicit PipelineBackend(pipeline::Pipeline& pipeline, PipelineBackendOptions options);
+  ~PipelineBackend() override;
 
   StatusReport status() override;
   Readiness readiness() override;
@@ -37,6 +39,9 @@ class PipelineBackend final : public Backend {
   std::vector<ViewInfo> view_definitions() override;
   std::vector<ViewInfo> views() override;
   Result<RowsAnswer> view_rows(const std::string& name, const RowsRequest& request) override;
+  Result<std::unique_ptr<Subscription>> view_stream(const std::string& name,
+                                                    const std::string& last_event_id,
+                                                    std::shared_ptr<EventSink> sink) override;
   Result<SqlAnswer> sql(const SqlRequest& request) override;
   Result<ActivityAnswer> activity(const ActivityRequest& request) override;
   Result<std::unique_ptr<Subscription>> tail(const TailRequest& request,
@@ -52,6 +57,7 @@ class PipelineBackend final : public Backend {
 
   pipeline::Pipeline& pipeline_;
   const PipelineBackendOptions options_;
+  std::unique_ptr<ViewStreams> view_streams_;  // null without an engine
 
   struct Sample {
     std::int64_t time_us = 0;

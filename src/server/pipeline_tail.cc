@@ -1,4 +1,4 @@
-// The tail: changes out of the log, from any place in it, to one reader.
+// The tail: changes out of the log, from any place in it, to one reader. And what follows a view.
 
 #include <fmt/core.h>
 
@@ -108,6 +108,13 @@ Result<std::unique_ptr<Subscription>> PipelineBackend::tail(const TailRequest& r
   TRY_ASSIGN(auto reader, pipeline::BatchReader::open(log, after, options));
   return std::unique_ptr<Subscription>(
       std::make_unique<LogTail>(std::move(reader), request, std::move(sink)));
+}
+
+Result<std::unique_ptr<Subscription>> PipelineBackend::view_stream(
+    const std::string& name, const std::string& last_event_id, std::shared_ptr<EventSink> sink) {
+  if (view_streams_ == nullptr)
+    return error(Code::kNotFound, fmt::format("there is no view '{}'", name));
+  return follow_view(*view_streams_, name, last_event_id, std::move(sink));
 }
 
 std::vector<MetricFamily> PipelineBackend::metrics() {

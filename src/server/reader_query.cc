@@ -2,83 +2,10 @@
 
 #include <fmt/core.h>
 
-#include <thread>
-
-#include "base/mutex.h"
+#include "server/printed_rows.h"
 
 namespace pgweir::server {
 namespace {
-
-// Interrupts a connection once a time has passed, unless it is destroyed before.
-class Deadline {
- public:
-  Deadline(duck::Connection& connection, Milliseconds timeout)
-      : thread_([this, &connection, timeout] { watch(connection, timeout); }) {}
-
-  ~Deadline() {
-    {
-      MutexLock lock(mutex_);
-      done_ = true;
-      changed_.notify_all();
-    }
-    thread_.join();
-  }
-  Deadline(const Deadline&) = delete;
-  Deadline& operator=(const Deadline&) = delete;
-
-  bool passed() const {
-    MutexLock lock(mutex_);
-    return passed_;
-  }
-
- private:
-  // An interrupt between two queries of the connection is lost, so it is repeated.
-  static constexpr Milliseconds kRepeat{20};
-
-  void watch(duck::Connection& connection, Milliseconds timeout) {
-    const auto deadline = std::chrono::steady_clock::now() + timeout;
-    MutexLock lock(mutex_);
-    while (!done_) {
-      const auto now = std::chrono::steady_clock::now();
-      if (now < deadline) {
-        changed_.wait_for(mutex_, std::chrono::duration_cast<Microseconds>(deadline - now));
-        continue;
-      }
-      passed_ = true;
-      connection.interrupt();
-      changed_.wait_for(mutex_, kRepeat);
-    }
-  }
-
-  mutable Mutex mutex_;
-  Condition changed_;
-  bool done_ GUARDED_BY(mutex_) = false;
-  bool passed_ GUARDED_BY(mutex_) = false;
-  std::thread thread_;
-};
-
-CellKind cell_kind(const duck::ColumnInfo& column) {
-  switch (column.kind) {
-    case duck::Type::kBoolean:
-      return CellKind::kBoolean;
-    case duck::Type::kTinyint:
-    case duck::Type::kSmallint:
-    case duck::Type::kInteger:
-    case duck::Type::kBigint:
-    case duck::Type::kUbigint:
-    case duck::Type::kHugeint:
-      return CellKind::kInteger;
-    case duck::Type::kFloat:
-    case duck::Type::kDouble:
-      return CellKind::kFloat;
-    case duck::Type::kOther:
-      // Lists and structs; what else DuckDB has is text.
-      return column.type.ends_with("[]") || column.type == "OTHER" ? CellKind::kJson
-                                                                   : CellKind::kText;
-    default:
-      return CellKind::kText;
-  }
-}
 
 std::string without_semicolon(std::string sql) {
   const std::size_t end = sql.find_last_not_of(" \t\r\n;");
@@ -94,28 +21,6 @@ Status bind(duck::Statement& statement, std::size_t number, const SqlParameter& 
   if (const auto* real = std::get_if<double>(&parameter))
     return statement.bind(number, fmt::format("{}", *real));
   return statement.bind(number, std::get<std::string>(parameter));
-}
-
-// DuckDB prints "2026-11-21 14:00:00+00"; the API promises ISO 8601.
-std::string iso_time(std::string_view text) {
-  std::string out(text);
-  if (const std::size_t space = out.find(' '); space == 10) out[space] = 'T';
-  if (out.ends_with("+00")) out.replace(out.size() - 3, 3, "Z");
-  return out;
-}
-
-// A SELECT around the SELECT that prints every column, with names of our own: theirs may repeat.
-std::string printing_select(const std::string& select, const std::vector<RowColumn>& columns,
-                            std::uint64_t row_max) {
-  std::string names, casts;
-  for (std::size_t i = 0; i < columns.size(); ++i) {
-    const char* separator = i == 0 ? "" : ", ";
-    names += fmt::format("{}c{}", separator, i);
-    casts += columns[i].kind == CellKind::kJson
-                 ? fmt::format("{}CAST(to_json(c{}) AS VARCHAR)", separator, i)
-                 : fmt::format("{}CAST(c{} AS VARCHAR)", separator, i);
-  }
-  return fmt::format("SELECT {} FROM ({}\n) AS answer({}) LIMIT {}", casts, select, names, row_max);
 }
 
 Error timed_out(Milliseconds timeout) {
@@ -137,7 +42,6 @@ Result<ReaderRows> query_rows(duck::Connection& connection, const ReaderQuery& q
   const std::string select = without_semicolon(query.sql);
   ReaderRows out;
   std::vector<duck::ColumnInfo> columns;
-  std::vector<bool> is_time;
   {
     TRY_ASSIGN(const auto statement, connection.prepare(select));
     if (statement->kind() != duck::StatementKind::kSelect) {
@@ -151,11 +55,7 @@ Result<ReaderRows> query_rows(duck::Connection& connection, const ReaderQuery& q
     }
     columns = statement->columns();
   }
-  for (const duck::ColumnInfo& column : columns) {
-    out.rows.columns.push_back({column.name, column.type, cell_kind(column)});
-    is_time.push_back(column.kind == duck::Type::kTimestamp ||
-                      column.kind == duck::Type::kTimestampTz);
-  }
+  for (const duck::ColumnInfo& column : columns) out.rows.columns.push_back(row_column(column));
   TRY_ASSIGN(const auto statement,
              connection.prepare(printing_select(select, out.rows.columns, query.row_max + 1)));
   for (std::size_t i = 0; i < query.parameters.size(); ++i)
@@ -182,7 +82,7 @@ Result<ReaderRows> query_rows(duck::Connection& connection, const ReaderQuery& q
         }
         const std::string_view text = chunk->string(column, row);
         bytes += text.size();
-        out.rows.cells.emplace_back(is_time[column] ? iso_time(text) : std::string(text));
+        out.rows.cells.push_back(printed_cell(columns[column], text));
       }
     }
   }

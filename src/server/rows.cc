@@ -195,23 +195,25 @@ void write_columns(JsonWriter& json, const std::vector<RowColumn>& columns) {
   json.end_array();
 }
 
+void write_row(JsonWriter& json, const std::vector<RowColumn>& columns,
+               const std::optional<std::string>* cells) {
+  json.begin_array();
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    if (cells[i]) {
+      write_cell(json, columns[i].kind, *cells[i]);
+    } else {
+      json.null();
+    }
+  }
+  json.end_array();
+}
+
 void write_rows(JsonWriter& json, const RowSet& rows) {
   json.key("columns");
   write_columns(json, rows.columns);
   json.key("rows").begin_array();
-  std::size_t at = 0;
-  for (std::size_t row = 0; row < rows.row_count(); ++row) {
-    json.begin_array();
-    for (const RowColumn& column : rows.columns) {
-      const auto& cell = rows.cells[at++];
-      if (cell) {
-        write_cell(json, column.kind, *cell);
-      } else {
-        json.null();
-      }
-    }
-    json.end_array();
-  }
+  for (std::size_t row = 0; row < rows.row_count(); ++row)
+    write_row(json, rows.columns, &rows.cells[row * rows.columns.size()]);
   json.end_array();
 }
 

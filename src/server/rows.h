@@ -19,6 +19,10 @@ std::string format_time(TimeUs time);
 // which is midnight UTC. kInvalid else.
 Result<TimeUs> parse_time(std::string_view text);
 
+// One row as a list; `cells` are as many as the columns.
+void write_row(JsonWriter& json, const std::vector<RowColumn>& columns,
+               const std::optional<std::string>* cells);
+
 // The keys "columns" and "rows" of an object that is open in `json`.
 void write_rows(JsonWriter& json, const RowSet& rows);
 

@@ -191,9 +191,17 @@ Explanation ViewSet::explanation_of(const View& view) const {
 void ViewSet::publish() {
   publish_watermarks();
   std::vector<Explanation> told;
-  for (const auto& view : views_)
-    if (view->part_of == nullptr) told.push_back(explanation_of(*view));
+  std::set<std::string> live;
+  for (const auto& view : views_) {
+    if (view->part_of != nullptr) continue;
+    told.push_back(explanation_of(*view));
+    if (view->live()) live.insert(view->name());
+  }
   MutexLock lock(mutex_);
+  for (const Explanation& before : published_) {
+    const ViewInfo& view = before.view;
+    if (view.state == ViewState::kLive && !live.contains(view.name)) replaced_.insert(view.name);
+  }
   published_ = std::move(told);
 }
 

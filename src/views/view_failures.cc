@@ -49,7 +49,7 @@ Status ViewSet::blame(View& view, const Error& failure) {
 }
 
 Result<bool> ViewSet::set_aside_failed() {
-  if (failing_ == nullptr) return false;
+  if (failing_ == nullptr) return std::exchange(listener_failed_, false);
   View& view = *failing_;
   Error why = *failure_;
   const engine::EnginePosition position = engine_->position();
@@ -62,6 +62,7 @@ Result<bool> ViewSet::set_aside_failed() {
   failure_.reset();
   short_of_memory_times_ = 0;
   publish();
+  tell_replaced();
   return true;
 }
 

@@ -64,6 +64,7 @@ Status ViewSet::open(engine::Engine& engine) {
     TRY(set_up_all(connection, Transactions::kOwn, Keep::kUnchanged));
   }
   publish();
+  tell_replaced();
   return {};
 }
 
@@ -78,6 +79,7 @@ void ViewSet::close() {
 }
 
 void ViewSet::database_closes() {
+  if (listener_ != nullptr) listener_->rolled_back();
   close();
   stopped_.clear();
   mirrors_now_.reset();
@@ -167,7 +169,10 @@ Status ViewSet::set_up(duck::Connection& connection, View& view, const StoredVie
   if (!kept && view.append == nullptr) TRY(drop_open_windows(connection, view));
   TRY(view.strategy->setup(connection, kept));
   TRY_ASSIGN(view.rows, view.strategy->state_rows());
-  if (!kept) TRY(ViewCatalog::save(connection, state_name(view.name()), {view.fingerprint, ""}));
+  if (!kept) {
+    TRY(ViewCatalog::save(connection, state_name(view.name()), {view.fingerprint, ""}));
+    replaced_.insert(view.name());
+  }
   view.state = ViewState::kLive;
   view.error.reset();
   view.changed = false;
@@ -261,6 +266,7 @@ void ViewSet::rolled_back() {
   made_at_.reset();
   mirrors_now_.reset();
   recount_ = true;
+  if (listener_ != nullptr) listener_->rolled_back();
 }
 
 Status ViewSet::table_changed(duck::Connection& connection, const engine::Mirror& mirror,
@@ -317,14 +323,33 @@ Status ViewSet::finish(duck::Connection& connection, View& view) {
   if (!change->any) return {};
   view.changed = true;
   view.rows = static_cast<std::uint64_t>(static_cast<std::int64_t>(view.rows) + change->rows_more);
+  TRY(tell_listener(connection, view));
+  return give_delta(connection, view.strategy->relation());
+}
+
+Status ViewSet::tell_listener(duck::Connection& connection, const View& view) {
+  if (listener_ == nullptr || view.part_of != nullptr || !listener_->wants(view.name())) return {};
   const Relation& relation = view.strategy->relation();
-  if (listener_ && view.part_of == nullptr) {
-    TRY(listener_(connection, view.name(),
-                  fmt::format("SELECT {0}, CAST(sum({1}) AS BIGINT) AS {1} FROM {2} GROUP BY ALL "
-                              "HAVING sum({1}) <> 0",
-                              name_list(relation.columns), engine::kWeightColumn, relation.delta)));
+  const Status told = listener_->changed(
+      connection, view.name(),
+      fmt::format("SELECT {0}, CAST(sum({1}) AS BIGINT) AS {1} FROM {2} GROUP BY ALL "
+                  "HAVING sum({1}) <> 0",
+                  name_list(relation.columns), engine::kWeightColumn, relation.delta));
+  listener_failed_ = !told.ok();
+  return told;
+}
+
+// Not inside a transaction: what was replaced is committed.
+void ViewSet::tell_replaced() {
+  for (const std::string& view : std::exchange(replaced_, {})) {
+    if (listener_ != nullptr) listener_->replaced(view);
   }
-  return give_delta(connection, relation);
+}
+
+void ViewSet::committed(const engine::EnginePosition& position, bool whole) {
+  listener_failed_ = false;
+  tell_replaced();
+  if (listener_ != nullptr) listener_->committed(position, whole);
 }
 
 Status ViewSet::end_batch() {
@@ -388,6 +413,7 @@ Status ViewSet::renew(duck::Connection& connection, const Relation& relation) {
     if (!done.ok()) return failed(view, done.error());
     TRY_ASSIGN(view.rows, view.strategy->state_rows());
     view.changed = false;
+    if (view.part_of == nullptr) replaced_.insert(view.name());
   }
   for (const auto& [name, arrangement] : arrangements_) {
     for (const Relation* each : renewed) {

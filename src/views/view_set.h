@@ -9,7 +9,6 @@
 // Failing: a view that cannot be kept is set aside and stops nothing else; see set_aside_failed().
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -26,6 +25,7 @@
 #include "views/arrangement.h"
 #include "views/strategy.h"
 #include "views/view_catalog.h"
+#include "views/view_listener.h"
 #include "views/watermarks.h"
 
 namespace pgweir::views {
@@ -122,7 +122,7 @@ class ViewSet : public engine::ViewMaintainer {
 
   // After an apply() or end_snapshot() that failed: true when a view's own failure was the reason.
   // The view, and those that read it, are then set aside for good and the same call can be made
-  // again from the engine's position().
+  // again from the engine's position(). True also when it was the listener's.
   Result<bool> set_aside_failed();
 
   // Builds a view, and those that read it, anew: also one that failed.
@@ -133,11 +133,8 @@ class ViewSet : public engine::ViewMaintainer {
   Result<ViewInfo> view(const std::string& name) const;
   Result<Explanation> explain(const std::string& name) const;
 
-  // Called in every batch, inside its transaction, for each view that changed: `select` gives the
-  // view's columns and kWeightColumn (how often the row came, or went when negative).
-  using DeltaListener =
-      std::function<Status(duck::Connection&, const std::string& view, const std::string& select)>;
-  void set_delta_listener(DeltaListener listener) { listener_ = std::move(listener); }
+  // One, or none (nullptr). Not while the engine is in a call; it must outlive that.
+  void set_listener(ViewListener* listener) { listener_ = listener; }
 
   // ViewMaintainer.
   Result<Portion> take_transactions(duck::Connection& connection, const model::Batch& batch,
@@ -150,6 +147,7 @@ class ViewSet : public engine::ViewMaintainer {
   Status table_stopped(duck::Connection& connection, const engine::Mirror& mirror) override;
   Status mirrors_changed(duck::Connection& connection,
                          std::vector<engine::Mirror> mirrors) override;
+  void committed(const engine::EnginePosition& position, bool whole) override;
   void rolled_back() override;
   void database_closes() override;
   Status database_opened(engine::Engine& engine) override { return open(engine); }
@@ -204,6 +202,8 @@ class ViewSet : public engine::ViewMaintainer {
   void states_made();
   Status give_delta(duck::Connection& connection, const Relation& relation);
   Status finish(duck::Connection& connection, View& view);
+  Status tell_listener(duck::Connection& connection, const View& view);
+  void tell_replaced();
   Status end_batch();
   bool loading(duck::Connection& connection) const;
 
@@ -242,7 +242,9 @@ class ViewSet : public engine::ViewMaintainer {
   std::unique_ptr<SqlParser> parser_;
   std::optional<FunctionCatalog> functions_;
   std::vector<ViewDefinition> definitions_;  // of all views, in the configuration's order
-  DeltaListener listener_;
+  ViewListener* listener_ = nullptr;
+  std::set<std::string> replaced_;  // what it is told at the next commit; once too often is fine
+  bool listener_failed_ = false;    // since the last commit
   Watermarks watermarks_;
   bool event_time_stale_ = true;  // what is in memory of it may not be what the database has
 

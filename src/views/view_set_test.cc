@@ -6,6 +6,7 @@
 #include <fmt/core.h>
 
 #include "harness/file_size_limit.h"
+#include "views/testing_listener.h"
 #include "views/view_fixture.h"
 
 namespace pgweir::views {
@@ -403,45 +404,33 @@ TEST_F(ViewSetTest, AViewThatNeedsTooMuchMemoryIsSetAsideInTheEnd) {
 TEST_F(ViewSetTest, ListenersGetWhatChanged) {
   open(tables_, {{"balance", "SELECT account_id, sum(amount) AS balance FROM entries GROUP BY 1"},
                  {"all_ids", "SELECT account_id FROM entries"}});
-  std::string told;
-  views_->set_delta_listener([&](duck::Connection& connection, const std::string& view,
-                                 const std::string& select) -> Status {
-    TRY_ASSIGN(const auto changes,
-               connection.query_texts("SELECT * FROM (" + select + ") ORDER BY ALL"));
-    for (const auto& row : changes.rows)
-      told += fmt::format("{} {} {};", view, row[0].value_or("NULL"), row.back().value_or("NULL"));
-    return {};
-  });
+  TestingListener listener;
+  views_->set_listener(&listener);
   begin();
   builder().insert(entries_, {"1", "7", "5"});
   builder().insert(entries_, {"2", "7", "5"});
   ASSERT_EQ(commit(), "");
-  EXPECT_EQ(told, "balance 7 1;all_ids 7 2;");
-  told.clear();
+  EXPECT_EQ(listener.take(), "balance 7 1;all_ids 7 2;committed;");
   begin();
   builder().update(entries_, {}, {"1", "7", "6"});
   builder().update(entries_, {}, {"2", "7", "5"});
   ASSERT_EQ(commit(), "");
   // The balance went and came with another value; the identifiers are what they were.
-  EXPECT_EQ(told, "balance 7 -1;balance 7 1;");
+  EXPECT_EQ(listener.take(), "balance 7 -1;balance 7 1;committed;");
 }
 
 TEST_F(ViewSetTest, RolledBackBatchesLeaveNothingBehind) {
   open(tables_,
        {{"n", "SELECT count(*) AS n, sum(amount) AS s FROM entries"},
         {"named", "SELECT e.id, owner FROM entries e JOIN accounts a ON e.account_id = a.id"}});
-  int failures = 1;
-  views_->set_delta_listener(
-      [&](duck::Connection&, const std::string& view, const std::string&) -> Status {
-        if (view == "named" && failures-- > 0) return error(Code::kIo, "no");
-        return {};
-      });
+  TestingListener listener;
+  views_->set_listener(&listener);
   begin();
   builder().insert(accounts_, {"7", "ann", "north"});
   builder().truncate(entries_);
   builder().insert(entries_, {"1", "7", "5"});
   ASSERT_EQ(commit(), "");
-  failures = 1;
+  listener.fail_once("named", error(Code::kIo, "no"));
   begin();
   builder().insert(entries_, {"2", "7", "5"});
   builder().update(accounts_, {}, {"7", "bob", "north"});
