@@ -54,9 +54,16 @@ struct Running {
   }
 };
 
-Status start_http(Running& running, const config::Config& config) {
+Result<config::Config> load_again(Running& running, const std::string& file) {
+  return config::load(running.fs, file, config::process_environment());
+}
+
+Status start_http(Running& running, const config::Config& config, const std::string& file) {
   running.backend = std::make_unique<server::PipelineBackend>(
-      *running.pipeline, server::PipelineBackendOptions{.version = kVersion});
+      *running.pipeline,
+      server::PipelineBackendOptions{.version = kVersion, .load_config = [&running, file] {
+                                       return load_again(running, file);
+                                     }});
   server::Router router;
   server::add_api(router, *running.backend, running.http_stats, running.clock);
   if (auto page = server::StaticFiles::load(running.fs, page_folder()); page.ok()) {
@@ -104,9 +111,21 @@ Result<std::optional<model::Lsn>> end_of_run(const config::Config& config,
   return std::optional<model::Lsn>(lsn);
 }
 
+// Its end is in the log.
+void reload(Running& running, const std::string& file) {
+  running.logger.info("SIGHUP: {} is loaded again", file);
+  const auto done = [&]() -> Status {
+    TRY_ASSIGN(const config::Config config, load_again(running, file));
+    TRY(running.pipeline->reload(config, Milliseconds(0)));
+    return {};
+  }();
+  if (!done.ok() && done.error().code != Code::kTimeout)
+    running.logger.error("nothing was changed: {}", done.error().text());
+}
+
 // Until a signal, a failure (which wakes `waker`), or the position `until`.
 Status run_until_stopped(Running& running, StopSignals& signals, const io::Waker& waker,
-                         std::optional<model::Lsn> until) {
+                         std::optional<model::Lsn> until, const std::string& file) {
   // What followers have reached must be asked for.
   const Microseconds wait = until ? Microseconds(50'000) : Microseconds(-1);
   while (true) {
@@ -115,8 +134,7 @@ Status run_until_stopped(Running& running, StopSignals& signals, const io::Waker
       running.logger.info("stopping");
       return {};
     }
-    if (number == SIGHUP)
-      running.logger.warning("SIGHUP: taking a changed configuration is not built yet; restart");
+    if (number == SIGHUP) reload(running, file);
     if (const auto failure = running.pipeline->failure()) return *failure;
     if (until && running.pipeline->reached(*until)) return {};
   }
@@ -180,10 +198,10 @@ int run(const config::Config& config, const RunOptions& options, Output& output)
     if (!opened.ok()) return output.fail(opened.error());
     running.pipeline = std::move(opened).value();
     running.pipeline->on_failure([&failed] { failed.wake(); });
-    status = start_http(running, config);
+    status = start_http(running, config, options.config_file);
     if (status.ok()) {
       running.pipeline->start();
-      status = run_until_stopped(running, signals, failed, *until);
+      status = run_until_stopped(running, signals, failed, *until, options.config_file);
     }
   }
   return status.ok() ? static_cast<int>(Exit::kOk) : output.fail(status.error());

@@ -147,6 +147,9 @@ struct Config {
   bool operator==(const Config&) const = default;
 };
 
+// The keys whose values differ, as the file names them, but for those under `views`.
+std::vector<std::string> differing_keys(const Config& a, const Config& b);
+
 // The environment variable's value, or nothing when it is not set.
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;
 Environment process_environment();

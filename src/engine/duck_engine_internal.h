@@ -59,6 +59,7 @@ class DuckEngine : public Engine {
   const StoreOptions& store_options() const override { return store_options_; }
   Status bind_log(const std::string& log_identity) override;
   Status define_table(const model::Table& table) override;
+  Status ask_wanted() override;
   Status stop_table(model::Oid table, const std::string& reason) override;
   Status begin_read(const model::Table& table, Reading how, const model::Position& position,
                     model::Lsn end_lsn) override;
@@ -76,6 +77,7 @@ class DuckEngine : public Engine {
     return readers_.lend(timeout);
   }
   void interrupt_readers() override { readers_.interrupt_all(); }
+  bool is_in_transaction() const override { return in_transaction_; }
   bool needs_recovery() const override { return readers_.found_broken(); }
   Status recover() override;
 
@@ -118,6 +120,7 @@ class DuckEngine : public Engine {
   Status make_room(KnownTable& known);
   Status begin_read(const model::Table& table, Reading how);
   Status end_read(KnownTable& known);
+  bool lacks_columns(const KnownTable& known) const;
   void tell_reading(KnownTable& known);
   StoreOptions make_store_options() const {
     StoreOptions made = options_.store.value_or(store_options_for(options_.memory_bytes));

@@ -211,6 +211,12 @@ class Engine {
   virtual Status end_read(model::Oid table, const model::Position& position,
                           model::Lsn end_lsn) = 0;
 
+  // `wanted` answers otherwise than before. A table that is wanted now and has no mirror waits for
+  // its rows, where somebody reads them. A mirror stays as it is, though it may lack columns that
+  // are wanted, or be wanted no more: it takes on the others when the table is read again. Not
+  // while a transaction is open.
+  virtual Status ask_wanted() = 0;
+
   // Takes no more changes of a mirrored table (until the next snapshot); activity goes on counting
   // them. While a transaction is half applied it belongs to it, and is rolled back with it.
   virtual Status stop_table(model::Oid table, const std::string& reason) = 0;
@@ -245,6 +251,8 @@ class Engine {
   // interrupted and waited for. Everything is as the last commit left it. Fails as open() does:
   // call it again.
   virtual Status recover() = 0;
+  // Whether apply() has left a transaction open for its next part. The engine's thread.
+  virtual bool is_in_transaction() const = 0;
   // Whether recover() is due though no call has failed: a reader met a database given up. Any
   // thread.
   virtual bool needs_recovery() const = 0;

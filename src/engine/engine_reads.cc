@@ -1,6 +1,8 @@
 // Tables that are read beside the stream.
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "engine/duck_engine_internal.h"
 
 namespace pgweir::engine {
@@ -31,6 +33,15 @@ Status DuckEngine::begin_read(const model::Table& table, Reading how,
   });
 }
 
+// Columns that are wanted since it was made.
+bool DuckEngine::lacks_columns(const KnownTable& known) const {
+  const auto& kept = known.stored.kept_columns;
+  const auto wanted = columns_of(known.stored.table);
+  return wanted && !std::all_of(wanted->begin(), wanted->end(), [&](std::uint32_t column) {
+           return std::find(kept.begin(), kept.end(), column) != kept.end();
+         });
+}
+
 Status DuckEngine::begin_read(const model::Table& table, Reading how) {
   TRY(known_table(table));  // takes on the shape
   KnownTable& known = tables_.at(model::value(table.id));
@@ -46,10 +57,12 @@ Status DuckEngine::begin_read(const model::Table& table, Reading how) {
     // The rows that are there came from the same snapshot: they are right.
     stored.reading = stored.stopped.empty();
   } else {
-    const bool keeps = how == Reading::kCompares && stored.stopped.empty();
-    if (!keeps && (!stored.awaits_rows || stored.reading)) {
+    const bool lacks_columns = this->lacks_columns(known);
+    const bool keeps = how == Reading::kCompares && stored.stopped.empty() && !lacks_columns;
+    if (!keeps && (!stored.awaits_rows || stored.reading || lacks_columns)) {
       stored.reading = false;
-      const MirrorLayout layout = known.writer->layout();  // the writer goes
+      const MirrorLayout layout = lacks_columns ? lay_out(table, *columns_of(table), type_options())
+                                                : known.writer->layout();  // the writer goes
       TRY(await_rows(known, layout, "it is read again"));
     }
     stored.reading = true;

@@ -57,6 +57,22 @@ Status DuckEngine::define_table(const model::Table& table) {
   return commit_or_join([&] { return redefine(found->second, table); });
 }
 
+Status DuckEngine::ask_wanted() {
+  if (!options_.rows_are_read || state_.phase != Phase::kLive) return {};
+  std::vector<model::Table> wanted;
+  for (const auto& [oid, known] : tables_) {
+    const model::Table& table = known.stored.table;
+    const bool waits = known.stored.mirrored || !known.stored.stopped.empty() ||
+                       table.presence != model::Presence::kCaptured;
+    if (!waits && columns_of(table)) wanted.push_back(table);
+  }
+  if (wanted.empty()) return {};
+  return commit([&]() -> Status {
+    for (const model::Table& table : wanted) TRY(define_new(table));
+    return {};
+  });
+}
+
 void DuckEngine::new_rows_id(KnownTable& known) {
   known.stored.rows_id = fmt::format("{} since {}", store_name_of(known.stored.table),
                                      model::to_string(state_.position.position));

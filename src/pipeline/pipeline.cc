@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "pipeline/pipeline_internal.h"
 #include "pipeline/targets.h"
 #include "sinks/parquet_sink.h"
 
@@ -12,6 +13,21 @@ namespace pgweir::pipeline {
 namespace {
 constexpr std::uint64_t kUnfollowedTipBytes = kMiB;
 }  // namespace
+
+std::vector<views::ViewSource> view_sources(const config::Config& config) {
+  std::vector<views::ViewSource> sources;
+  for (const config::ViewConfig& view : config.views)
+    sources.push_back({view.name, view.sql, static_cast<views::OutputMode>(view.mode),
+                       view.late_rows == config::LateRows::kKeep});
+  return sources;
+}
+
+Status check_engine_for_views(const config::Config& config) {
+  if (config.views.empty() || config.engine.mirrors != config::MirrorMode::kNone) return {};
+  return error(Code::kConfig, "views need the engine, which engine.mirrors: none leaves closed",
+               fmt::format("there is a view '{}'", config.views.front().name),
+               "Set engine.mirrors to needed, or remove the views");
+}
 
 Pipeline::Pipeline(PipelineOptions options, io::Fs& fs, const io::Clock& clock, Logger& logger)
     : options_(std::move(options)),
@@ -92,21 +108,14 @@ Status Pipeline::open_parts() {
 
 Status Pipeline::open_engine() {
   const config::Config& config = options_.config;
-  if (config.engine.mirrors == config::MirrorMode::kNone) {
-    if (config.views.empty()) return {};
-    return error(Code::kConfig, "views need the engine, which engine.mirrors: none leaves closed",
-                 fmt::format("there is a view '{}'", config.views.front().name),
-                 "Set engine.mirrors to needed, or remove the views");
-  }
-  std::vector<views::ViewSource> sources;
-  for (const config::ViewConfig& view : config.views)
-    sources.push_back({view.name, view.sql, static_cast<views::OutputMode>(view.mode),
-                       view.late_rows == config::LateRows::kKeep});
+  TRY(check_engine_for_views(config));
+  if (config.engine.mirrors == config::MirrorMode::kNone) return {};
   views::ViewSetOptions view_options;
   for (const config::WatermarkConfig& watermark : config.watermarks)
     view_options.watermarks.push_back(
         {watermark.column, watermark.delay, watermark.future, watermark.idle});
-  TRY_ASSIGN(views_, views::ViewSet::create(std::move(sources), logger_, std::move(view_options)));
+  TRY_ASSIGN(views_,
+             views::ViewSet::create(view_sources(config), logger_, std::move(view_options)));
 
   engine::EngineOptions engine_options;
   engine_options.directory = config.data + "/engine";
@@ -128,6 +137,7 @@ Status Pipeline::open_engine() {
   TRY(engine_->bind_log(log_->identity()));
   TRY(views_->open(*engine_));
   engine_->set_maintainer(views_.get());
+  TRY(engine_->ask_wanted());
 
   const ReadTable read = [this](const engine::TableToRead& table, const model::Position& at) {
     if (capture_) capture_->read_missing({table.id, table.name, true}, at);
@@ -136,8 +146,9 @@ Status Pipeline::open_engine() {
   follower.reader.batch_rows_max = config.engine.batch_rows;
   follower.reader.batch_wait = config.engine.batch_wait;
   follower.reader.packs_snapshot_rows = true;
-  followers_.push_back(std::make_unique<Follower>(*log_, engine_target(*engine_, *views_, read),
-                                                  clock_, logger_, follower));
+  auto target = engine_target(*engine_, *views_, read, [this] { run_reload(); });
+  followers_.push_back(
+      std::make_unique<Follower>(*log_, std::move(target), clock_, logger_, follower));
   return {};
 }
 

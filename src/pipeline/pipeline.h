@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/logger.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "config/config.h"
 #include "engine/engine.h"
@@ -55,6 +56,17 @@ class Pipeline {
   // thread. kNotFound when there is none.
   Result<std::vector<std::string>> read_tables(const std::string& pattern);
 
+  // What a reload made of the views.
+  struct Reloaded {
+    views::ViewChanges changes;
+    std::vector<views::ViewInfo> failed;  // that are not live, nor wait for a snapshot
+  };
+  // Takes the views of another configuration, between two batches; all else must be as it is. Any
+  // thread. kConfig, with nothing changed, names what cannot be; kTimeout when it goes on after
+  // `patience`: the log then tells its end.
+  Result<Reloaded> reload(const config::Config& config, Milliseconds patience);
+
+  // But for the views, which reload() may have changed.
   const config::Config& config() const { return options_.config; }
   log::Log& log() { return *log_; }
   // Null with engine.mirrors: none.
@@ -71,6 +83,8 @@ class Pipeline {
   Status open_parts();
   Status open_engine();
   Status open_sinks();
+  void run_reload() EXCLUDES(reload_mutex_);
+  Result<Reloaded> redefine(std::vector<views::ViewSource> sources);
   // Log, engine and sinks come from one history, or we refuse: never a wrong answer.
   Status check_positions() const;
 
@@ -86,6 +100,16 @@ class Pipeline {
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<Capture> capture_;
   std::vector<std::unique_ptr<Follower>> followers_;
+
+  // What reload() asks of the engine's thread.
+  struct Reload {
+    std::vector<views::ViewSource> sources;
+    bool is_awaited = true;
+    std::optional<Result<Reloaded>> outcome;
+  };
+  Mutex reload_mutex_;
+  Condition reload_changed_;
+  std::shared_ptr<Reload> reload_ GUARDED_BY(reload_mutex_);
 };
 
 }  // namespace pgweir::pipeline

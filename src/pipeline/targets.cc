@@ -7,8 +7,9 @@ namespace {
 
 class EngineTarget final : public FollowerTarget {
  public:
-  EngineTarget(engine::Engine& engine, views::ViewSet& views, ReadTable read)
-      : engine_(engine), views_(views), read_(std::move(read)) {}
+  EngineTarget(engine::Engine& engine, views::ViewSet& views, ReadTable read,
+               std::function<void()> between)
+      : engine_(engine), views_(views), read_(std::move(read)), between_(std::move(between)) {}
 
   const std::string& name() const override { return name_; }
   const char* kind() const override { return "engine"; }
@@ -28,6 +29,7 @@ class EngineTarget final : public FollowerTarget {
     if (read_) {
       for (const engine::TableToRead& table : engine_.tables_to_read()) read_(table, position());
     }
+    if (between_ && !engine_.is_in_transaction()) between_();
     if (!engine_.needs_recovery()) return {};
     return error(Code::kBroken, "a query has found the engine's database given up");
   }
@@ -67,6 +69,7 @@ class EngineTarget final : public FollowerTarget {
   engine::Engine& engine_;
   views::ViewSet& views_;
   const ReadTable read_;
+  const std::function<void()> between_;
 };
 
 class SinkTarget final : public FollowerTarget {
@@ -140,8 +143,8 @@ class SinkTarget final : public FollowerTarget {
 }  // namespace
 
 std::unique_ptr<FollowerTarget> engine_target(engine::Engine& engine, views::ViewSet& views,
-                                              ReadTable read) {
-  return std::make_unique<EngineTarget>(engine, views, std::move(read));
+                                              ReadTable read, std::function<void()> between) {
+  return std::make_unique<EngineTarget>(engine, views, std::move(read), std::move(between));
 }
 
 Result<std::unique_ptr<FollowerTarget>> sink_target(MakeSink make) {

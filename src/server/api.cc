@@ -94,14 +94,13 @@ Response without_parameters(Call call, const ApiContext& api, const Request& req
 }
 
 void add_unbuilt(Router& router) {
-  static constexpr std::array<std::pair<const char*, const char*>, 20> kUnbuilt{{
+  static constexpr std::array<std::pair<const char*, const char*>, 19> kUnbuilt{{
       {"GET", "/api/v1/transactions"},
       {"GET", "/api/v1/changes"},
       {"GET", "/api/v1/wal"},
       {"GET", "/api/v1/advice"},
       {"GET", "/api/v1/alerts"},
       {"GET", "/api/v1/reports"},
-      {"POST", "/api/v1/reload"},
       {"POST", "/api/v1/sinks/{name}/pause"},
       {"POST", "/api/v1/sinks/{name}/resume"},
       {"POST", "/api/v1/sinks/{name}/rewind"},
@@ -217,6 +216,7 @@ void add_api(Router& router, Backend& backend, const HttpStats& stats, const io:
   query("GET", "/api/v1/activity/heatmap", get_activity_heatmap);
   query("GET", "/api/v1/tail", get_tail);
   query("GET", "/api/v1/verify", get_verify);
+  query("POST", "/api/v1/reload", post_reload);
   add_unbuilt(router);
 }
 

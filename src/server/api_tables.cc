@@ -1,4 +1,4 @@
-// What can be asked for tables.
+// What can be asked for tables, and of the configuration.
 #include <nlohmann/json.hpp>
 
 #include "server/api_internal.h"
@@ -20,6 +20,36 @@ Response post_table_snapshot(const ApiContext& api, const Request& request) {
   for (const std::string& name : *names) json.string(name);
   json.end_array().end_object();
   return json_response(json);
+}
+
+Response post_reload(const ApiContext& api, const Request& request) {
+  const Status status = Params(request, {}).status();
+  if (!status.ok()) return error_response(status.error());
+  const auto report = api.backend.reload();
+  if (!report.ok()) return error_response(report.error());
+  JsonWriter json;
+  json.begin_object().key("done").boolean(report->done);
+  const auto names = [&](const char* key, const std::vector<std::string>& list) {
+    json.key(key).begin_array();
+    for (const std::string& name : list) json.string(name);
+    json.end_array();
+  };
+  const auto pairs = [&](const char* key, const char* first, const char* second, const auto& list) {
+    json.key(key).begin_array();
+    for (const auto& [one, other] : list)
+      json.begin_object().key(first).string(one).key(second).string(other).end_object();
+    json.end_array();
+  };
+  names("added", report->added);
+  names("changed", report->changed);
+  names("dropped", report->dropped);
+  pairs("renamed", "from", "to", report->renamed);
+  names("unchanged", report->unchanged);
+  pairs("failed", "view", "error", report->failed);
+  json.end_object();
+  Response response = json_response(json);
+  if (!report->done) response.status = 202;
+  return response;
 }
 
 }  // namespace pgweir::server

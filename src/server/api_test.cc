@@ -71,7 +71,6 @@ TEST(Api, UnbuiltCallsSayUnsupported) {
                                         " is planned, but not built yet | docs/http_api.md lists "
                                         "the calls that are");
   EXPECT_EQ(f.post("/api/v1/sinks/lake/pause", "").status, 501);
-  EXPECT_EQ(f.post("/api/v1/reload", "").status, 501);
   EXPECT_EQ(f.get("/api/v1/views/balance/rows?format=parquet").status, 501);
 }
 

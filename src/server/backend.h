@@ -347,6 +347,14 @@ struct MetricFamily {
   std::vector<MetricSample> samples;
 };
 
+// What a changed configuration made of the views.
+struct ReloadReport {
+  bool done = true;  // else it goes on; the log of the program tells its end
+  std::vector<std::string> added, changed, dropped, unchanged;
+  std::vector<std::pair<std::string, std::string>> renamed;  // from, to
+  std::vector<std::pair<std::string, std::string>> failed;   // views that are not live, and why
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -389,6 +397,12 @@ class Backend {
   // while another one runs. Destroying the subscription cancels it.
   virtual Result<std::unique_ptr<Subscription>> verify(const std::vector<std::string>& tables,
                                                        std::shared_ptr<EventSink> sink) = 0;
+
+  // Takes the configuration file as it is now. kConfig, with nothing changed, names the mistakes
+  // and the keys that cannot be changed.
+  virtual Result<ReloadReport> reload() {
+    return error(Code::kUnsupported, "the configuration cannot be loaded again here");
+  }
 
   // What the status does not hold: the pipeline's own counters, written as they are.
   virtual std::vector<MetricFamily> metrics() { return {}; }

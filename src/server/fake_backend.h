@@ -33,6 +33,15 @@ class FakeBackend final : public Backend {
   // Says at once that all is equal; a table "public.entries" that another one runs.
   Result<std::unique_ptr<Subscription>> verify(const std::vector<std::string>& tables,
                                                std::shared_ptr<EventSink> sink) override;
+  Result<ReloadReport> reload() override {
+    ReloadReport out;
+    out.added = {"per_hour"};
+    out.dropped = {"total"};
+    out.renamed = {{"large", "large_transfers"}};
+    out.unchanged = {"balance"};
+    out.failed = {{"per_hour", "there is no table \"transfer\" at 1:22"}};
+    return out;
+  }
   std::vector<MetricFamily> metrics() override {
     return {{"pgweir_engine_batches_total", "Batches", MetricKind::kCounter, {{{}, 7}}}};
   }

@@ -22,6 +22,9 @@ struct PipelineBackendOptions {
   Milliseconds ready_lag_max{30'000};  // a follower further behind makes /readyz say no
   Milliseconds rate_window{5'000};     // over which rates are taken
   std::size_t tail_rows_max = 2'000;   // changes read from the log at a time for one tail
+  // The configuration file as it is now; without it nothing is loaded again.
+  std::function<Result<config::Config>()> load_config;
+  Milliseconds reload_wait{10'000};  // for the views to be built, then it goes on alone
 };
 
 class PipelineBackend final : public Backend {
@@ -48,6 +51,7 @@ class PipelineBackend final : public Backend {
                                              std::shared_ptr<EventSink> sink) override;
   Result<std::unique_ptr<Subscription>> verify(const std::vector<std::string>& tables,
                                                std::shared_ptr<EventSink> sink) override;
+  Result<ReloadReport> reload() override;
   std::vector<MetricFamily> metrics() override;
 
  private:

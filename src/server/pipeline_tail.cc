@@ -1,4 +1,5 @@
-// The tail: changes out of the log, from any place in it, to one reader. And what follows a view.
+// The tail: changes out of the log, from any place in it, to one reader. What follows a view. The
+// configuration, loaded again.
 
 #include <fmt/core.h>
 
@@ -115,6 +116,27 @@ Result<std::unique_ptr<Subscription>> PipelineBackend::view_stream(
   if (view_streams_ == nullptr)
     return error(Code::kNotFound, fmt::format("there is no view '{}'", name));
   return follow_view(*view_streams_, name, last_event_id, std::move(sink));
+}
+
+Result<ReloadReport> PipelineBackend::reload() {
+  if (!options_.load_config) return Backend::reload();
+  TRY_ASSIGN(const config::Config config, options_.load_config());
+  auto reloaded = pipeline_.reload(config, options_.reload_wait);
+  ReloadReport out;
+  if (!reloaded.ok() && reloaded.error().code == Code::kTimeout) {
+    out.done = false;
+    return out;
+  }
+  if (!reloaded.ok()) return reloaded.error();
+  views::ViewChanges& changes = reloaded->changes;
+  out.added = std::move(changes.added);
+  out.changed = std::move(changes.changed);
+  out.dropped = std::move(changes.dropped);
+  out.renamed = std::move(changes.renamed);
+  out.unchanged = std::move(changes.unchanged);
+  for (const views::ViewInfo& view : reloaded->failed)
+    out.failed.emplace_back(view.name, view.error ? view.error->text() : "");
+  return out;
 }
 
 std::vector<MetricFamily> PipelineBackend::metrics() {

@@ -27,6 +27,7 @@ struct ViewSource {
   std::string sql;
   OutputMode mode = OutputMode::kUpdate;
   bool keeps_late_rows = false;  // of append mode, in pgweir.late_rows
+  bool operator==(const ViewSource&) const = default;
 };
 
 // One place in the SQL that names a table or a view.

@@ -163,8 +163,10 @@ void ViewSet::bind(View& view) {
                           stopped->second),
                     ViewState::kFailed);
   }
+  const std::optional<Error> lacking = lacking_columns(view);
+  if (lacking && columns_named(view.definition).contains("*")) return refuse(*lacking);
   const Status made = make_strategy_of(view);
-  if (!made.ok()) return refuse(made.error());
+  if (!made.ok()) return refuse(lacking.value_or(made.error()));
   view.fingerprint = fingerprint_of(view);
 }
 

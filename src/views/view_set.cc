@@ -20,13 +20,9 @@ Result<std::unique_ptr<ViewSet>> ViewSet::create(std::vector<ViewSource> sources
   auto set = std::unique_ptr<ViewSet>(new ViewSet(logger, std::move(options)));
   TRY_ASSIGN(set->parser_, SqlParser::create());
   TRY_ASSIGN(set->functions_, FunctionCatalog::read(set->parser_->connection()));
-  std::set<std::string> names;
-  for (ViewSource& source : sources) {
-    if (!names.insert(lower(source.name)).second)
-      return error(Code::kConfig, fmt::format("two views are called \"{}\"", source.name),
-                   "names do not tell upper from lower case");
+  TRY(check_names(sources));
+  for (ViewSource& source : sources)
     set->definitions_.push_back(analyse(*set->parser_, *set->functions_, std::move(source)));
-  }
   for (const ViewDefinition& definition : set->definitions_) {
     View view(definition);
     if (definition.refusal) view.state = ViewState::kRefused;
@@ -106,12 +102,14 @@ Status ViewSet::wait_for_snapshot(duck::Connection& connection) {
 }
 
 Status ViewSet::set_up_all(duck::Connection& connection, Transactions transactions, Keep keep) {
+  const bool own = transactions == Transactions::kOwn;
+  const auto take_over = [&] { return take_over_renamed(connection); };
+  TRY(own ? duck::in_transaction(connection, take_over) : take_over());
   TRY_ASSIGN(const auto stored, ViewCatalog::read(connection));
   const auto entry = [&](const std::string& name) {
     const auto found = stored.find(name);
     return found == stored.end() ? nullptr : &found->second;
   };
-  const bool own = transactions == Transactions::kOwn;
   const auto time = [&] { return read_watermarks(connection, keep); };
   TRY(own ? duck::in_transaction(connection, time) : time());
   const auto attempt = [&](View& view, const std::function<Status()>& body) -> Status {
@@ -247,6 +245,7 @@ Status ViewSet::open_again(duck::Connection& connection) {
 }
 
 Status ViewSet::mirrors_changed(duck::Connection& connection, std::vector<engine::Mirror> mirrors) {
+  if (redefining_) return {};
   mirrors_now_ = std::move(mirrors);
   if (definitions_.empty()) return {};
   TRY(before_changes(connection));

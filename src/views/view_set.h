@@ -5,7 +5,7 @@
 //          defines its tables; open(engine), and the engine's set_maintainer(this); close() before
 //          the engine is destroyed. A ViewSet is needed even when there are no views any more: it
 //          drops what they left.
-// Threads: views(), view(), explain(), wanted_columns(): any thread. Everything else: the engine's.
+// Threads: views(), view(), explain(): any thread. Everything else: the engine's.
 // Failing: a view that cannot be kept is set aside and stops nothing else; see set_aside_failed().
 #pragma once
 
@@ -103,6 +103,15 @@ struct ViewSetOptions {
   std::size_t whole_table_columns_max = 32;
 };
 
+// What other definitions made of the views, by name.
+struct ViewChanges {
+  std::vector<std::string> added;
+  std::vector<std::string> changed;
+  std::vector<std::string> dropped;
+  std::vector<std::pair<std::string, std::string>> renamed;  // from, to
+  std::vector<std::string> unchanged;
+};
+
 class ViewSet : public engine::ViewMaintainer {
  public:
   // Fails only for what concerns all views: another DuckDB, two views of one name.
@@ -124,6 +133,12 @@ class ViewSet : public engine::ViewMaintainer {
   // The view, and those that read it, are then set aside for good and the same call can be made
   // again from the engine's position(). True also when it was the listener's.
   Result<bool> set_aside_failed();
+
+  // Takes other definitions, as create() and open() would. A view that is as it was keeps its
+  // state, also under another name; the others are built from the mirrors as they are now. Not
+  // while the engine is in a transaction. After a failure with kConfig nothing has changed; after
+  // another one the next batch begins with what was left undone.
+  Result<ViewChanges> redefine(std::vector<ViewSource> sources);
 
   // Builds a view, and those that read it, anew: also one that failed.
   Status rebuild_view(const std::string& name);
@@ -185,7 +200,12 @@ class ViewSet : public engine::ViewMaintainer {
   std::vector<Named> known_names() const;
   void declare_mirror(const engine::Mirror& mirror);
   std::string fingerprint_of(const View& view) const;
+  std::optional<Error> lacking_columns(const View& view) const;
   std::string fingerprint_of(const Relation& relation, const std::set<std::string>& named) const;
+
+  // Other definitions (view_reload.cc).
+  static Status check_names(const std::vector<ViewSource>& sources);
+  Status take_over_renamed(duck::Connection& connection);
 
   // Keeping (view_set.cc).
   enum class Transactions { kOwn, kCallers };
@@ -264,6 +284,7 @@ class ViewSet : public engine::ViewMaintainer {
   // sets undone_, takes them away, and everything is opened again before the next change.
   std::optional<model::Position> made_at_;
   bool undone_ = false;
+  bool redefining_ = false;  // whoever changes the mirrors need not tell
   bool recount_ = false;     // after a rollback
   View* failing_ = nullptr;  // whose failure made the last call fail
   std::optional<Error> failure_;
