@@ -20,6 +20,21 @@ Error not_live(const views::ViewInfo& view) {
                "Its state says why: /api/v1/views");
 }
 
+// One of the few who read a view's rows at a time, if it has come.
+class Turn {
+ public:
+  explicit Turn(ViewStreams& streams)
+      : readers_(streams.readers), has_come_(readers_.fetch_add(1) < streams.options.readers_max) {}
+  ~Turn() { readers_.fetch_sub(1); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  bool has_come() const { return has_come_; }
+
+ private:
+  std::atomic<int>& readers_;
+  const bool has_come_;
+};
+
 class ViewStream final : public Subscription {
  public:
   // The view must have been entered.
@@ -147,6 +162,8 @@ class ViewStream final : public Subscription {
     TRY_ASSIGN(const views::ViewInfo info, streams_.views.view(view_));
     if (info.state == views::ViewState::kWaiting) return std::optional<Rows>();
     if (info.state != views::ViewState::kLive) return not_live(info);
+    const Turn turn(streams_);
+    if (!turn.has_come()) return std::optional<Rows>();
     const auto reader = streams_.engine.reader(streams_.options.reader_wait);
     if (!reader.ok() &&
         (reader.error().code == Code::kUnavailable || reader.error().code == Code::kTimeout))

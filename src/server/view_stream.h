@@ -21,6 +21,7 @@ struct ViewStreamOptions {
   std::size_t rows_bytes_max = 64 * kMiB;
   // Of all that are on their way to subscribers: who comes then is told to try again.
   std::size_t all_rows_bytes_max = 256 * kMiB;
+  int readers_max = 2;                // of the engine's: queries find the others
   Milliseconds rows_timeout{30'000};  // of the query for them
   Milliseconds reader_wait{1'000};    // for a free reader; then it is tried again
 };
@@ -32,6 +33,7 @@ struct ViewStreams {
   ViewFeeds feeds;
   const ViewStreamOptions options;
   std::atomic<std::size_t> rows_bytes{0};  // on their way
+  std::atomic<int> readers{0};
 
   ViewStreams(engine::Engine& the_engine, const views::ViewSet& the_views, const io::Clock& clock,
               ViewFeedOptions feed_options = {}, ViewStreamOptions stream_options = {})
