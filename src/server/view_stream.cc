@@ -77,6 +77,7 @@ class ViewStream final : public Subscription {
       case Next::Kind::kNothing:
         return Go::kOn;
       case Next::Kind::kChange:
+        if (gives_all_rows()) return begin(place);
         place->after = next.change->position;
         return send("changes", next.change->parts, *place);
       case Next::Kind::kReplaced: {
@@ -91,6 +92,12 @@ class ViewStream final : public Subscription {
         return fail(error(Code::kUnavailable, next.reason));
     }
     return Go::kEnd;
+  }
+
+  // Whether the view's mode asks for them at every change.
+  bool gives_all_rows() const {
+    const auto info = streams_.views.view(view_);
+    return info.ok() && info->mode == views::OutputMode::kComplete;
   }
 
   Go fail(const Error& failure) {

@@ -136,6 +136,16 @@ TEST_F(ViewStreamTest, RowsThenOneEventForEachCommitThatChangesThem) {
               testing::StartsWith(model::to_string(engine_->position().position) + "@"));
 }
 
+TEST_F(ViewStreamTest, CompleteModeGivesAllRowsAtEveryChange) {
+  open_views({{"balance", kBalance[0].sql, views::OutputMode::kComplete}});
+  ASSERT_EQ(insert(1, 7, 11), "");
+  Follower follower(*streams_, "balance");
+  ASSERT_TRUE(follower.wait_rows("7|11"));
+  ASSERT_EQ(insert(2, 8, 20), "");
+  ASSERT_TRUE(follower.wait_rows("7|11;8|20"));
+  EXPECT_EQ(follower.folder.log(), "snapshot snapshot ");
+}
+
 TEST_F(ViewStreamTest, NothingIsReadWhereNobodyFollows) {
   open_views(kBalance);
   EXPECT_FALSE(streams_->feeds.wants("balance"));
