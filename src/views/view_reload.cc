@@ -84,13 +84,15 @@ Status ViewSet::take_over_renamed(duck::Connection& connection) {
   TRY_ASSIGN(const auto stored, ViewCatalog::read(connection));
   const std::string prefix = state_name("");
   for (const auto& view : views_) {
-    // What append mode keeps beside the state has the old name in it: such a view is built anew.
-    if (view->strategy == nullptr || view->append != nullptr ||
+    // What append mode keeps beside the state has the old name in it, and so have the parts of a
+    // view: such views are built anew.
+    const bool in_one_piece = view->part_of == nullptr && view->rest == nullptr;
+    if (view->strategy == nullptr || view->append != nullptr || !in_one_piece ||
         stored.contains(state_name(view->name())))
       continue;
     for (const auto& [name, state] : stored) {
-      if (!name.starts_with(prefix) || !state.error.empty() ||
-          state.fingerprint != view->fingerprint ||
+      if (!name.starts_with(prefix) || name.starts_with(state_name("pgweir_part ")) ||
+          !state.error.empty() || state.fingerprint != view->fingerprint ||
           find_view(name.substr(prefix.size())) != nullptr)
         continue;
       logger_.info("view {} is now called {}", name.substr(prefix.size()), view->name());

@@ -124,6 +124,26 @@ TEST_F(ViewReloadTest, ARenamedViewKeepsItsState) {
   EXPECT_EQ(difference("again", balance_.sql), "");
 }
 
+TEST_F(ViewReloadTest, ARenamedViewOfPartsIsBuiltAnew) {
+  const std::string sql =
+      "SELECT best, count(*) AS n FROM (SELECT account_id, max(amount) AS best FROM entries GROUP "
+      "BY account_id) WHERE best > 0 GROUP BY best";
+  const ViewSource other = {"other",
+                            "SELECT account_id FROM (SELECT account_id, max(amount) AS best FROM "
+                            "entries GROUP BY account_id) WHERE best > 10"};
+  open({entries_}, {{"tops", sql}, other});
+  insert(1, 7, 50);
+  mark("other");
+  EXPECT_EQ(redefine({{"bests", sql}, other, {"again", other.sql}}),
+            "added again; renamed tops to bests; unchanged other");
+  EXPECT_TRUE(is_kept("other", "other"));
+  insert(2, 7, 60);
+  insert(3, 8, 60);
+  EXPECT_EQ(difference("bests", sql), "");
+  EXPECT_EQ(difference("other", other.sql), "");
+  EXPECT_EQ(difference("again", other.sql), "");
+}
+
 TEST_F(ViewReloadTest, NamesThatAreExchangedMeanTheOtherRows) {
   open({entries_}, {{"a", "SELECT id FROM entries"}, {"b", "SELECT amount FROM entries"}});
   insert(1, 7, 50);
