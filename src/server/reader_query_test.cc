@@ -11,8 +11,6 @@
 namespace pgweir::server {
 namespace {
 
-using std::chrono_literals::operator""ms;
-
 // Runs until somebody ends it.
 constexpr const char* kEndless =
     "SELECT count(*) FROM range(100000000000) a, range(1000) b WHERE hash(a.range + b.range) = 1";
@@ -38,7 +36,7 @@ class ReaderQueryTest : public ::testing::Test {
 };
 
 TEST_F(ReaderQueryTest, AQueryThatTakesTooLongNamesItsTimeout) {
-  const auto rows = run(kEndless, 50ms);
+  const auto rows = run(kEndless, Milliseconds(50));
   ASSERT_FALSE(rows.ok());
   EXPECT_EQ(rows.error().code, Code::kTimeout);
   EXPECT_EQ(rows.error().message, "the query did not end within 50ms");
@@ -49,17 +47,17 @@ TEST_F(ReaderQueryTest, AQueryThatTheEngineEndsMayBeTriedAgain) {
   std::thread engine([&] {
     while (!done) {
       connection_->interrupt();
-      std::this_thread::sleep_for(10ms);
+      std::this_thread::sleep_for(Milliseconds(10));
     }
   });
-  const auto rows = run(kEndless, 600'000ms);
+  const auto rows = run(kEndless, Milliseconds(600'000));
   done = true;
   engine.join();
   ASSERT_FALSE(rows.ok());
   EXPECT_EQ(rows.error().code, Code::kUnavailable);
   EXPECT_EQ(rows.error().message,
             "the query gave way to the engine, which needs its memory or opens its database anew");
-  EXPECT_TRUE(run("SELECT 1", 600'000ms).ok());
+  EXPECT_TRUE(run("SELECT 1", Milliseconds(600'000)).ok());
 }
 
 }  // namespace
