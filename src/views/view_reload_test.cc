@@ -12,7 +12,6 @@ namespace pgweir::views {
 namespace {
 
 using engine::int_column;
-using engine::text_column;
 using testing::HasSubstr;
 
 class ViewReloadTest : public ViewFixture {
