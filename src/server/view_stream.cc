@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <memory>
 #include <thread>
 
 #include "server/json_writer.h"
@@ -163,31 +164,31 @@ class ViewStream final : public Subscription {
   }
 
   // Nothing when it has to be tried again.
-  Result<std::optional<Rows>> read() {
+  Result<std::unique_ptr<Rows>> read() {
     const auto history = streams_.feeds.history(view_);
-    if (!history) return std::optional<Rows>();
+    if (!history) return std::unique_ptr<Rows>();
     TRY_ASSIGN(const views::ViewInfo info, streams_.views.view(view_));
-    if (info.state == views::ViewState::kWaiting) return std::optional<Rows>();
+    if (info.state == views::ViewState::kWaiting) return std::unique_ptr<Rows>();
     if (info.state != views::ViewState::kLive) return not_live(info);
     const Turn turn(streams_);
-    if (!turn.has_come()) return std::optional<Rows>();
+    if (!turn.has_come()) return std::unique_ptr<Rows>();
     const auto reader = streams_.engine.reader(streams_.options.reader_wait);
     if (!reader.ok() &&
         (reader.error().code == Code::kUnavailable || reader.error().code == Code::kTimeout))
-      return std::optional<Rows>();
+      return std::unique_ptr<Rows>();
     if (!reader.ok()) return reader.error();
-    if (!(*reader)->position().snapshot_complete) return std::optional<Rows>();
+    if (!(*reader)->position().snapshot_complete) return std::unique_ptr<Rows>();
     const Deadline deadline((*reader)->connection(), streams_.options.rows_timeout);
     auto rows = read(**reader, info, *history);
-    if (rows.ok()) return std::optional<Rows>(std::move(*rows));
+    if (rows.ok()) return std::make_unique<Rows>(std::move(*rows));
     if (deadline.passed()) {
       return error(Code::kTimeout,
                    fmt::format("the rows of view '{}' did not come within {}", view_,
                                format_duration(streams_.options.rows_timeout)));
     }
-    if (rows.error().code == Code::kCancelled) return std::optional<Rows>();
+    if (rows.error().code == Code::kCancelled) return std::unique_ptr<Rows>();
     // It was replaced since: the next look finds what it is now.
-    if (streams_.feeds.history(view_) != history) return std::optional<Rows>();
+    if (streams_.feeds.history(view_) != history) return std::unique_ptr<Rows>();
     return rows.error();
   }
 
