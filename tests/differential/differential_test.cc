@@ -31,16 +31,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds kLookingTime{120};
 constexpr std::chrono::seconds kShrinkingTime{180};
 
-// One server and one database for all cases of the program.
-Source& source() {
-  // Nothing happens in it by itself.
-  static harness::Cluster cluster({.settings = {{"autovacuum", "off"},
-                                                {"wal_sender_timeout", "0"},
-                                                {"logical_decoding_work_mem", "256MB"}}});
-  static Source source(cluster);
-  return source;
-}
-
 std::chrono::seconds looking_time() {
   const char* given = std::getenv("PGWEIR_DIFFERENTIAL_SECONDS");
   return given == nullptr ? kLookingTime : std::chrono::seconds(std::atoi(given));
@@ -80,7 +70,7 @@ void report(Runner& runner, const TestCase& failing, const Outcome& outcome) {
 }  // namespace
 
 TEST(DifferentialTest, CasesThatOnceFailedDoNot) {
-  Runner runner(source());
+  Runner runner(shared_source());
   const auto folder = std::filesystem::path(PGWEIR_SOURCE) / "tests/differential/cases";
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
@@ -111,7 +101,7 @@ TEST(DifferentialTest, CasesThatOnceFailedDoNot) {
 TEST(DifferentialTest, RandomViewsEqualPostgresAfterEveryBatch) {
   const unsigned first_seed = harness::test_seed();
   const auto end = Clock::now() + looking_time();
-  Runner runner(source());
+  Runner runner(shared_source());
   std::uint64_t cases = 0, not_taken = 0;
   for (unsigned seed = first_seed; Clock::now() < end && !HasFailure(); ++seed, ++cases) {
     const TestCase test_case = random_case(seed);

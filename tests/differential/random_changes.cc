@@ -289,7 +289,7 @@ Step first_step(Dice& dice, const std::vector<RandomTable>& tables) {
 Step random_step(Dice& dice, const std::vector<RandomTable>& tables) {
   Step step;
   if (dice.one_in(25)) {
-    step.kind = Step::Kind::kRestart;
+    step.kind = dice.one_in(3) ? Step::Kind::kRebuild : Step::Kind::kRestart;
     return step;
   }
   if (dice.one_in(40)) return step;  // a transaction of nothing

@@ -19,8 +19,8 @@ struct RandomTable {
 // t1, t2 ...: keyed by one column or two, or without a key.
 std::vector<RandomTable> random_tables(Dice& dice);
 
-// A transaction of inserts, updates (also of keys), deletes and truncates, or a restart. Its
-// statements make sense whatever rows there are.
+// A transaction of inserts, updates (also of keys), deletes and truncates, or a restart or rebuild.
+// Its statements make sense whatever rows there are.
 Step random_step(Dice& dice, const std::vector<RandomTable>& tables);
 // The first one: rows in every table.
 Step first_step(Dice& dice, const std::vector<RandomTable>& tables);

@@ -284,7 +284,7 @@ Tree Expressions::subquery_predicate(const Scope& scope) {
   if (form < 4) {
     return branch("bool",
                   form < 2 ? "EXISTS (SELECT 1 FROM @a@b)" : "NOT EXISTS (SELECT 1 FROM @a@b)",
-                  {from, inner_where(scope, inner, !dice_.one_in(8))});
+                  {from, inner_where(scope, inner, !dice_.one_in(5))});
   }
   if (form < 8) {
     const Type type = comparable_type(inner);
@@ -381,7 +381,7 @@ Tree Expressions::order_item(const Scope& scope) {
 
 Expression Expressions::window(const Scope& scope, const std::vector<std::string>& unique) {
   std::vector<Tree> parts;
-  if (!dice_.one_in(6)) {
+  if (!dice_.one_in(4)) {
     parts.push_back(optional(branch("", "PARTITION BY @a", {any_column(scope).tree})));
   }
   const Tree order = order_item(scope);
@@ -416,9 +416,19 @@ Expression Expressions::window(const Scope& scope, const std::vector<std::string
       break;
   }
   if (unique.empty()) return over("sum(@a)", {number}, unordered, Type::kBigint);
-  switch (dice_.up_to(3)) {
+  switch (dice_.up_to(6)) {
     case 0:
       return over("lag(@a)", {number}, ordered, Type::kInt);
+    case 3:
+      return over("ntile(3)", {}, ordered, Type::kInt);
+    case 4:
+    case 5:
+      ordered.push_back(leaf("", dice_.pick({"ROWS BETWEEN 2 PRECEDING AND CURRENT ROW",
+                                             "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 FOLLOWING",
+                                             "ROWS BETWEEN 1 FOLLOWING AND 3 FOLLOWING"})));
+      if (dice_.percent(30)) return over("last_value(@a)", {number}, ordered, Type::kInt);
+      return dice_.percent(50) ? over("sum(@a)", {number}, ordered, Type::kBigint)
+                               : over("max(@a)", {number}, ordered, Type::kInt);
     case 1:
       return over("lead(@a, 2)", {number}, ordered, Type::kInt);
     case 2:

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <optional>
 
+#include "differential/random_windows.h"
+
 namespace pgweir::differential {
 namespace {
 
@@ -53,8 +55,9 @@ class Maker {
       case 10:
         return window_query(depth);
       case 11:
-        return top_query();
+        return dice_.percent(60) ? top_query() : top_of_all_query(depth);
       case 12:
+        return dice_.percent(60) ? top_of_groups_query() : distinct_on_query();
       case 13:
         return top_of_groups_query();
       default:
@@ -82,35 +85,9 @@ class Maker {
     }
     ScopeItem item{alias(), any_relation()};
     if (dice_.one_in(8)) {
-      if (auto windows = tumbling(item)) return {*std::move(windows), std::move(item)};
+      if (auto windows = random_windows(dice_, item)) return {*std::move(windows), std::move(item)};
     }
     return {leaf("", item.relation.name + " AS " + item.alias), std::move(item)};
-  }
-
-  std::optional<Tree> tumbling(ScopeItem& item) {
-    if (!item.relation.is_table) return std::nullopt;
-    for (const OutColumn& column : item.relation.columns) {
-      if (column.type != Type::kTimestamp && column.type != Type::kZoned) continue;
-      const char* length = dice_.pick({"5 minutes", "1 hour", "7 minutes", "1 day"});
-      const bool zoned = column.type == Type::kZoned;
-      const std::string bin =
-          fmt::format("date_bin('{}', {}, '1970-01-01{}'::{})", length, column.name,
-                      zoned ? " 00:00+00" : "", type_name(column.type));
-      const Tree tree =
-          branch("",
-                 fmt::format("(SELECT *, {0} AS window_start, {0} + interval '{1}' AS window_end "
-                             "FROM {2}) AS {3}",
-                             bin, length, item.relation.name, item.alias),
-                 {},
-                 fmt::format("tumble({}, {}, INTERVAL '{}') AS {}", item.relation.name, column.name,
-                             length, item.alias));
-      item.relation.columns.push_back({"window_start", column.type});
-      item.relation.columns.push_back({"window_end", column.type});
-      item.relation.is_table = false;
-      item.relation.key.clear();
-      return tree;
-    }
-    return std::nullopt;
   }
 
   int join_count() {
@@ -137,6 +114,13 @@ class Maker {
     const auto theirs = int_columns(partner), ours = int_columns(right);
     if (theirs.empty() || ours.empty()) return std::nullopt;
     const double by_value = rows * right.relation.rows / 5;
+    if (by_value < kRowsMax / 2 && dice_.one_in(8)) {
+      rows = by_value * 2;
+      return branch("bool",
+                    dice_.pick({"(@a % 3) = @b", "@a = (@b + 1)", "abs(@a) = abs(@b)",
+                                "coalesce(@a, 0) = coalesce(@b, 0)"}),
+                    {leaf("int", dice_.pick(theirs)), leaf("int", dice_.pick(ours))});
+    }
     if (by_value < kRowsMax && dice_.percent(35)) {
       rows = by_value;
       return branch("bool", "@a = @b",
@@ -163,8 +147,37 @@ class Maker {
     out.rows = first_item.relation.rows;
     out.scope.push_back(std::move(first_item));
     out.tree = branch("from", "@a", {std::move(first)});
-    for (int joins = join_count(); joins > 0; --joins) join(out, depth);
+    const int joins = join_count();
+    for (int i = 0; i < joins; ++i) {
+      if (i == 0 && dice_.one_in(7)) {
+        join_using(out, depth);
+      } else {
+        join(out, depth);
+      }
+    }
     return out;
+  }
+
+  // By a column that both sides have. Conditions and items name the sides.
+  void join_using(From& out, int depth) {
+    auto [tree, right] = item(depth);
+    std::vector<std::string> shared;
+    for (const OutColumn& column : out.scope[0].relation.columns) {
+      for (const OutColumn& other : right.relation.columns) {
+        if (column.name == other.name && column.type == other.type && column.exact && other.exact &&
+            column.type != Type::kJson)
+          shared.push_back(column.name);
+      }
+    }
+    const double rows = out.rows * right.relation.rows / 4;
+    if (shared.empty() || rows > kRowsMax) return;
+    std::string columns = dice_.pick(shared);
+    if (dice_.one_in(4) && columns != shared.front()) columns += ", " + shared.front();
+    const char* word = dice_.pick({"JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"});
+    out.tree = branch("from", fmt::format("@a {} @b USING ({})", word, columns),
+                      {std::move(out.tree), std::move(tree)});
+    out.rows = std::max(out.rows, rows);
+    out.scope.push_back(std::move(right));
   }
 
   // Something to group by is in it: PostgreSQL up to 17 shows constants in every grouping set.
@@ -329,7 +342,8 @@ class Maker {
     }
     const char* by =
         dice_.pick({"ROLLUP (@a, @b)", "CUBE (@a, @b)", "GROUPING SETS ((@a), (@b), ())",
-                    "GROUPING SETS ((@a, @b), (@a))"});
+                    "GROUPING SETS ((@a, @b), (@a))", "@a, ROLLUP (@b)",
+                    "GROUPING SETS ((@b, @a), (@b))", "ROLLUP ((@a, @b))"});
     out.rows = 30;
     out.tree = branch("", "SELECT @a FROM @b@c GROUP BY @d@e",
                       {list(", ", std::move(items)), source.tree, where(source),
@@ -420,6 +434,51 @@ class Maker {
                {list(", ", std::move(items)), source.tree, where(source, 40), order,
                 dice_.one_in(4) ? optional(leaf("", fmt::format(" OFFSET {}", dice_.between(1, 3))))
                                 : Tree{}});
+    return out;
+  }
+
+  // The first rows of whatever a query gives, ordered by all of its columns: ties are equal rows.
+  Query top_of_all_query(int depth) {
+    Query below = dice_.percent(50) && depth > 0 ? group_query(depth - 1)
+                                                 : rows_query(wanted_types(1), depth, true);
+    const bool exact = std::all_of(below.columns.begin(), below.columns.end(),
+                                   [](const OutColumn& column) { return column.exact; });
+    if (!exact) return below;
+    std::vector<Tree> order;
+    for (const OutColumn& column : below.columns) {
+      const char* how = dice_.pick({"", "", " DESC", " NULLS FIRST", " DESC NULLS LAST"});
+      order.insert(dice_.percent(50) ? order.begin() : order.end(),
+                   leaf("", "q." + column.name + how));
+    }
+    below.tree.kind.clear();
+    // A column that the SELECT list lacks cannot be ordered by.
+    return {.tree = branch("",
+                           fmt::format("SELECT * FROM (@a) AS q ORDER BY @b LIMIT {}{}",
+                                       dice_.between(1, 8), dice_.one_in(4) ? " OFFSET 2" : ""),
+                           {std::move(below.tree), list(", ", std::move(order))}),
+            .columns = std::move(below.columns),
+            .rows = 5};
+  }
+
+  // The first row of each value.
+  Query distinct_on_query() {
+    From source = keyed_table();
+    Query out;
+    std::vector<Tree> items, by, order;
+    for (int i = dice_.between(1, 2); i > 0; --i) {
+      by.push_back(make_.any_column(source.scope).tree);
+      order.push_back(branch("", dice_.pick({"@a", "@a DESC"}), {by.back()}));
+    }
+    for (int i = dice_.between(1, 3); i > 0; --i) {
+      Expression item = make_.any_column(source.scope);
+      out.columns.push_back({column_name(items.size()), item.type, item.exact});
+      items.push_back(named(std::move(item.tree), items.size()));
+    }
+    order.push_back(total_order(source.scope));
+    out.rows = 10;
+    out.tree = branch("", "SELECT DISTINCT ON (@a) @b FROM @c@d ORDER BY @e",
+                      {list(", ", std::move(by)), list(", ", std::move(items)), source.tree,
+                       where(source, 40), list(", ", std::move(order))});
     return out;
   }
 

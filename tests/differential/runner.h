@@ -13,8 +13,17 @@
 
 #include "differential/source.h"
 #include "differential/test_case.h"
+#include "views/view_set.h"
 
 namespace pgweir::differential {
+
+// What was seen of a view in a case.
+struct ViewRun {
+  views::Explanation told;  // behind the last step
+  std::size_t rows_most = 0;
+  std::size_t answers = 0;         // different from the one before
+  std::vector<std::string> lines;  // PostgreSQL's rows, behind the last step
+};
 
 struct Outcome {
   // A view that is wrong, refused or failed, an engine that fails, rows other than the file's.
@@ -26,6 +35,7 @@ struct Outcome {
   // Views that PostgreSQL itself refuses, with its reason: they are left out, as are those over
   // them.
   std::map<std::string, std::string> not_taken;
+  std::map<std::string, ViewRun> views;  // those that were compared
 };
 
 // Over all cases so far.

@@ -120,4 +120,13 @@ Status Source::read_up_to(model::Lsn end, std::size_t changes_max,
   return {};
 }
 
+Source& shared_source() {
+  // Nothing happens in it by itself.
+  static harness::Cluster cluster({.settings = {{"autovacuum", "off"},
+                                                {"wal_sender_timeout", "0"},
+                                                {"logical_decoding_work_mem", "256MB"}}});
+  static Source source(cluster);
+  return source;
+}
+
 }  // namespace pgweir::differential

@@ -58,4 +58,7 @@ class Source {
   model::Lsn seen_{};
 };
 
+// One server and one database for all cases of a program, made on first use.
+Source& shared_source();
+
 }  // namespace pgweir::differential

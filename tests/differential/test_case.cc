@@ -73,6 +73,8 @@ Status add_section(TestCase& test_case, const std::string& header, const std::st
     test_case.steps.push_back({Step::Kind::kTransaction, split_statements(text), {}});
   } else if (kind == "restart") {
     test_case.steps.push_back({Step::Kind::kRestart, {}, {}});
+  } else if (kind == "rebuild") {
+    test_case.steps.push_back({Step::Kind::kRebuild, {}, {}});
   } else if (kind == "rows") {
     if (test_case.steps.empty()) return error(Code::kInvalid, "rows before the first step");
     std::vector<std::string>& rows = test_case.steps.back().rows[name];
@@ -103,6 +105,7 @@ std::string to_text(const TestCase& test_case) {
   }
   for (const Step& step : test_case.steps) {
     if (step.kind == Step::Kind::kRestart) out += "[restart]\n";
+    if (step.kind == Step::Kind::kRebuild) out += "[rebuild]\n";
     if (step.kind == Step::Kind::kTransaction) out += "[transaction]\n";
     for (const Tree& statement : step.statements)
       out += print(statement, Dialect::kPostgres) + ";\n";

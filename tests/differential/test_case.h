@@ -8,6 +8,7 @@
 //   [view NAME]    its SELECT; [postgres NAME] PostgreSQL's own, where the dialects differ
 //   [transaction]  statements of one transaction
 //   [restart]      the engine is closed and opened again
+//   [rebuild]      every view is made anew from the mirrors
 //   [rows NAME]    the view's rows at this point, as PostgreSQL has them: cells between |, sorted
 //
 // Threads: plain data.
@@ -28,7 +29,7 @@ struct CaseView {
 };
 
 struct Step {
-  enum class Kind { kTransaction, kRestart };
+  enum class Kind { kTransaction, kRestart, kRebuild };
   Kind kind = Kind::kTransaction;
   std::vector<Tree> statements;
   // What a file says the views' rows are behind this step.
