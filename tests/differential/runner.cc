@@ -67,10 +67,8 @@ class Side {
   }
 
   Status rebuild() {
-    for (const views::ViewInfo& view : views_->views()) {
-      // What it reads was refused, or it failed: that is found when the views are looked at.
-      if (view.state == views::ViewState::kLive) TRY(views_->rebuild_view(view.name));
-    }
+    TRY(views_->redefine({}));
+    TRY(views_->redefine(sources_));
     return {};
   }
 

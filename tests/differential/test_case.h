@@ -8,7 +8,7 @@
 //   [view NAME]    its SELECT; [postgres NAME] PostgreSQL's own, where the dialects differ
 //   [transaction]  statements of one transaction
 //   [restart]      the engine is closed and opened again
-//   [rebuild]      every view is made anew from the mirrors
+//   [rebuild]      all views are dropped, and made anew from the mirrors
 //   [rows NAME]    the view's rows at this point, as PostgreSQL has them: cells between |, sorted
 //
 // Threads: plain data.
