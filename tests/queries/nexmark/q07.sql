@@ -1,0 +1,9 @@
+-- Highest bid
+SELECT b.auction, b.price, b.bidder, b.date_time, b.extra
+FROM bid AS b
+JOIN (
+  SELECT max(price) AS maxprice, window_end AS date_time
+  FROM tumble(bid, date_time, INTERVAL 10 SECOND)
+  GROUP BY window_start, window_end) AS b1
+ON b.price = b1.maxprice
+WHERE b.date_time BETWEEN b1.date_time - interval '10' second AND b1.date_time
