@@ -37,6 +37,8 @@ class Arrangement {
   // The relation's delta tells what it is about to become, or has just become.
   Status changed(duck::Connection& connection);
 
+  // SQL for FROM: every row.
+  const std::string& content() const { return store_->content_name(); }
   Result<std::string> lookup(const std::string& keys) { return store_->lookup(keys); }
   // 0 before setup().
   Result<std::uint64_t> rows() {

@@ -25,6 +25,7 @@ std::string change_of(const PlanInput& input) {
 
 // The partners' columns, hashed as the looked-up key's own values are.
 std::string partner_hash(const Plan& plan, const JoinStep& step) {
+  if (step.columns.empty()) return "0";
   std::string list;
   for (std::size_t i = 0; i < step.columns.size(); ++i) {
     const auto& [input, column] = step.partners[i];
@@ -190,8 +191,12 @@ Result<std::string> DeltaJoin::pair_from(std::size_t changed) const {
   TRY_ASSIGN(const std::string rows,
              (*lookups_)[step.lookup].rows_of(
                  fmt::format("SELECT {} AS {} FROM {}", hash, engine::kHashColumn, change)));
-  return fmt::format("FROM {} JOIN {} ON {}.{} = {} WHERE {}", input_from(plan_, step.input, rows),
-                     change, plan_.inputs[step.input].alias, engine::kHashColumn, hash, conditions);
+  const std::string same =
+      step.columns.empty()
+          ? "true"
+          : fmt::format("{}.{} = {}", plan_.inputs[step.input].alias, engine::kHashColumn, hash);
+  return fmt::format("FROM {} JOIN {} ON {} WHERE {}", input_from(plan_, step.input, rows), change,
+                     same, conditions.empty() ? "true" : conditions);
 }
 
 Result<std::string> DeltaJoin::step_from(std::size_t changed, std::size_t number) const {
@@ -202,11 +207,12 @@ Result<std::string> DeltaJoin::step_from(std::size_t changed, std::size_t number
              step_rows(changed, step,
                        fmt::format("SELECT {} AS {} FROM {}", hash, engine::kHashColumn, table)));
   const std::string conditions = new_conditions(changed, number + 1, true);
+  const std::string same =
+      step.columns.empty() ? "true" : fmt::format("f.{} = {}", engine::kHashColumn, hash);
   return fmt::format(
       "FROM (SELECT f.* EXCLUDE (pgweir_v, {0}), c.* EXCLUDE (pgweir_w), c.pgweir_w * f.pgweir_v "
-      "AS "
-      "pgweir_w FROM ({1}) AS f JOIN {2} AS c ON f.{0} = {3} WHERE {4})",
-      engine::kHashColumn, rows, table, hash, conditions);
+      "AS pgweir_w FROM ({1}) AS f JOIN {2} AS c ON {3} WHERE {4})",
+      engine::kHashColumn, rows, table, same, conditions);
 }
 
 // A SELECT of the rows of the step's input: their columns, their hash and their weight pgweir_v.

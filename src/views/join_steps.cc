@@ -29,12 +29,14 @@ JoinStep step_to(const Plan& plan, std::size_t input, const std::vector<bool>& j
 
 // With the columns by which a lookup of them finds rows, in its order.
 JoinStep settled(const Plan& plan, const JoinStep& step, bool* own_key) {
+  JoinStep out;
+  out.input = step.input;
+  *own_key = false;
+  if (step.columns.empty()) return out;
   Lookup lookup;
   lookup.relation = plan.inputs[step.input].relation;
   lookup.set_key(step.columns);
   *own_key = lookup.own_key;
-  JoinStep out;
-  out.input = step.input;
   for (const engine::StoreColumn& column : lookup.key) {
     const auto at = std::find(step.columns.begin(), step.columns.end(), column);
     out.columns.push_back(column);
@@ -45,7 +47,7 @@ JoinStep settled(const Plan& plan, const JoinStep& step, bool* own_key) {
 
 }  // namespace
 
-bool find_steps(Plan& plan) {
+bool find_steps(Plan& plan, bool whole) {
   plan.steps.clear();
   std::vector<std::pair<std::size_t, std::vector<engine::StoreColumn>>> lookups;
   for (std::size_t changed = 0; changed < plan.inputs.size(); ++changed) {
@@ -55,8 +57,10 @@ bool find_steps(Plan& plan) {
     while (steps.size() + 1 < plan.inputs.size()) {
       JoinStep best;
       bool best_is_own = false;
+      std::optional<std::size_t> first;  // that is left
       for (std::size_t input = 0; input < plan.inputs.size(); ++input) {
         if (joined[input]) continue;
+        if (!first) first = input;
         bool own = false;
         JoinStep step = settled(plan, step_to(plan, input, joined), &own);
         if (step.columns.empty()) continue;
@@ -65,7 +69,8 @@ bool find_steps(Plan& plan) {
         best = std::move(step);
         best_is_own = own;
       }
-      if (best.columns.empty()) return false;
+      if (best.columns.empty() && !whole) return false;
+      if (best.columns.empty()) best.input = *first;
       joined[best.input] = true;
       const std::pair wanted(best.input, best.columns);
       const auto found = std::find(lookups.begin(), lookups.end(), wanted);

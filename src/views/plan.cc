@@ -146,8 +146,11 @@ class Planner {
       plan_.conditions.push_back(std::move(condition));
       note_join_key(conjunct);
     }
-    if (!find_steps(plan_)) return no("a join without an equality of plain columns of one type");
-    return true;
+    if (find_steps(plan_, false)) return true;
+    for (const Json& conjunct : conjuncts)
+      if (scope_.is_expression_key(conjunct)) return no("a join by an expression");
+    every_pair_ = true;
+    return find_steps(plan_, true);
   }
 
   void note_join_key(const Json& conjunct) {
@@ -396,6 +399,8 @@ class Planner {
     if (plan_.inputs.size() == 2) text = "an inner join on equality";
     if (plan_.inputs.size() > 2)
       text = fmt::format("an inner join of {} on equalities", plan_.inputs.size());
+    if (every_pair_)
+      text = fmt::format("a join of {} in which rows are met by all others", plan_.inputs.size());
     const auto in_windows = std::find_if(plan_.inputs.begin(), plan_.inputs.end(),
                                          [](const PlanInput& input) { return input.window; });
     if (in_windows != plan_.inputs.end()) text += " in " + in_windows->window->text();
@@ -412,6 +417,7 @@ class Planner {
 
   Plan plan_;
   Status failure_;
+  bool every_pair_ = false;  // some inputs are joined without an equality
   std::vector<Json> items_;  // SELECT list, canonical, without offsets
   std::vector<Json> keys_;   // GROUP BY, the same
   std::vector<Aggregate> aggregates_;

@@ -57,7 +57,7 @@ struct JoinKey {
 };
 
 // One more input of a join of deltas: its rows are found by `columns`, which equal `partners`,
-// columns of inputs that are joined already.
+// columns of inputs that are joined already. Without columns it is joined to all of them.
 struct JoinStep {
   std::size_t input = 0;
   std::size_t lookup = 0;  // of lookups_of()
@@ -123,8 +123,9 @@ std::string column_sql(const Plan& plan, std::size_t input, const std::string& c
 // the relation's columns.
 std::string input_from(const Plan& plan, std::size_t input, const std::string& source);
 
-// Finds plan.steps; false when some input is not joined to the others by an equality.
-bool find_steps(Plan& plan);
+// Finds plan.steps. What is not joined to the others by an equality is read whole, for every change
+// of them, when `whole` allows it; else false.
+bool find_steps(Plan& plan, bool whole);
 
 struct PlanOutcome {
   std::optional<Plan> plan;

@@ -5,9 +5,14 @@
 #include <algorithm>
 
 #include "views/keyed_plan.h"
+#include "views/outline_builder.h"
 #include "views/scope.h"
+#include "views/select_tree.h"
 
 namespace pgweir::views {
+
+using duck::quote_identifier;
+
 namespace {
 
 bool is_subquery(const Json& node, const char* type) {
@@ -21,44 +26,23 @@ const Json& under_not(const Json& node, bool* negated) {
   return *negated ? child(node, "children")[0] : node;
 }
 
-bool has_subquery(const Json& expression) {
-  bool found = false;
-  walk(expression, [&](const Json& node) {
-    found = found || is_class(node, "SUBQUERY");
-    return !found;
-  });
-  return found;
-}
-
-Json all_of(const std::vector<Json>& conjuncts) {
-  if (conjuncts.empty()) return nullptr;
-  if (conjuncts.size() == 1) return conjuncts[0];
-  return {{"class", "CONJUNCTION"},
-          {"type", "CONJUNCTION_AND"},
-          {"alias", ""},
-          {"query_location", kNoOffset},
-          {"children", conjuncts}};
-}
-
-Json equality(Json left, Json right) {
-  left["alias"] = right["alias"] = "";
-  return {{"class", "COMPARISON"},       {"type", "COMPARE_EQUAL"}, {"alias", ""},
-          {"query_location", kNoOffset}, {"left", std::move(left)}, {"right", std::move(right)}};
+// What an outer value is compared with, as a column of a part.
+std::string column_name(std::size_t number) {
+  return fmt::format("pgweir_c{}", number);
 }
 
 class PredicateTaker {
  public:
   PredicateTaker(SqlParser& parser, const FunctionCatalog& functions, const BoundSelect& select,
                  const NamePart& name_part)
-      : parser_(parser), functions_(functions), select_(select), name_part_(name_part) {}
+      : functions_(functions), select_(select), builder_(parser, name_part) {}
 
   Result<std::optional<Outline>> run(Json node) {
     if (text_of(node, "type") != "SELECT_NODE") return std::optional<Outline>();
-    const bool taken = qualify_stars(node) && conjuncts(node) && items(node) && !has_subquery(node);
-    if (!failure_.ok()) return failure_.error();
-    if (!taken || outline_.parts.empty()) return std::optional<Outline>();
-    TRY_ASSIGN(outline_.sql, parser_.print_select(node));
-    return std::optional(std::move(outline_));
+    const bool taken = qualify_stars(node) && conjuncts(node) && items(node) &&
+                       !has_subquery(node) && !builder_.outline().parts.empty();
+    if (taken) builder_.outline().sql = builder_.printed(node);
+    return builder_.result(taken);
   }
 
  private:
@@ -91,8 +75,8 @@ class PredicateTaker {
 
   static bool leaves(const Json& from, std::vector<std::string>* names) {
     if (text_of(from, "type") == "JOIN") {
-      return child(from, "using_columns").empty() && leaves(child(from, "left"), names) &&
-             leaves(child(from, "right"), names);
+      return child(from, "using_columns").empty() && text_of(from, "ref_type") != "NATURAL" &&
+             leaves(child(from, "left"), names) && leaves(child(from, "right"), names);
     }
     names->push_back(text_of(from, "alias"));
     return !names->back().empty();
@@ -103,23 +87,17 @@ class PredicateTaker {
     std::vector<Json> written, kept;
     split_conjuncts(child(node, "where_clause"), &written);
     for (Json& conjunct : written) {
-      if (!has_subquery(conjunct)) {
-        kept.push_back(std::move(conjunct));
-        continue;
-      }
-      bool negated = false;
-      const Json& what = under_not(conjunct, &negated);
-      const bool exists = is_subquery(what, "EXISTS") || is_subquery(what, "NOT_EXISTS");
-      if (exists) negated = negated != is_subquery(what, "NOT_EXISTS");
-      if ((exists || is_subquery(what, "ANY")) && !negated) {
-        if (!semi_join(node, what)) return false;
-      } else {
+      if (has_subquery(conjunct)) {
+        bool negated = false;
+        const Json& what = under_not(conjunct, &negated);
+        const bool holds = is_subquery(what, "NOT_EXISTS") ? negated : !negated;
+        if (holds && semi_join(node, what)) continue;
         if (!replace(node, conjunct)) return false;
-        kept.push_back(std::move(conjunct));
       }
+      kept.push_back(std::move(conjunct));
     }
-    node["where_clause"] = all_of(kept);
-    return true;
+    node["where_clause"] = conjunction_of(kept);
+    return builder_.ok();
   }
 
   bool items(Json& node) {
@@ -164,7 +142,7 @@ class PredicateTaker {
       inner->inside.push_back(l == Side::kInside ? left : right);
       inner->outside.push_back(l == Side::kInside ? right : left);
     }
-    inner->node["where_clause"] = all_of(kept);
+    inner->node["where_clause"] = conjunction_of(kept);
     return true;
   }
 
@@ -182,88 +160,113 @@ class PredicateTaker {
     return Side::kInside;
   }
 
-  // --- Joins ---
-
-  // The subquery's `inside` columns, each combination once, as c0, c1 ...; and m, which is 1.
-  std::string distinct_part(const Inner& inner) {
-    Json node = inner.node;
+  // The subquery as a part of its own, with its first columns called pgweir_v0 ...; nothing when it
+  // names outer columns.
+  std::optional<Inner> take_alone(const Json& subquery, std::size_t columns) {
+    const Json& query = child(child(subquery, "subquery"), "node");
+    const auto sql = builder_.parser().print_select(query);
+    if (!sql.ok()) return std::nullopt;
+    const auto described = builder_.parser().describe(sql.value());
+    if (!described.ok() || described->size() < columns) return std::nullopt;
+    std::vector<std::string> names;
     Json list = Json::array();
-    for (const Json& expression : inner.inside) {
-      Json item = expression;
-      item["alias"] = fmt::format("c{}", list.size());
-      list.push_back(std::move(item));
+    for (std::size_t i = 0; i < columns; ++i) {
+      names.push_back(fmt::format("pgweir_v{}", i));
+      list.push_back(make_column_ref({names.back()}));
     }
-    list.push_back(expression_of("1", "m"));
-    node["select_list"] = std::move(list);
-    node["modifiers"] =
-        Json::array({{{"type", "DISTINCT_MODIFIER"}, {"distinct_on_targets", Json::array()}}});
-    return add_part(node);
-  }
-
-  std::string add_part(const Json& node) {
-    auto sql = parser_.print_select(node);
-    if (!sql.ok()) {
-      failure_ = sql.error();
-      return "";
-    }
-    outline_.parts.push_back({name_part_(), std::move(sql).value()});
-    return outline_.parts.back().name;
-  }
-
-  // Joins a part to FROM; returns its alias.
-  std::string join(Json& node, const std::string& part, const char* kind, const Inner& inner) {
-    const std::string alias = fmt::format("pgweir_s{}", outline_.parts.size());
-    std::vector<Json> equalities;
-    for (std::size_t i = 0; i < inner.outside.size(); ++i)
-      equalities.push_back(
-          equality(inner.outside[i], make_column_ref({alias, fmt::format("c{}", i)})));
-    const Json table = {{"type", "BASE_TABLE"},
-                        {"alias", alias},
-                        {"sample", nullptr},
-                        {"query_location", kNoOffset},
-                        {"schema_name", "main"},
-                        {"table_name", part},
-                        {"column_name_alias", Json::array()},
-                        {"catalog_name", ""},
-                        {"at_clause", nullptr}};
-    const Json from = node["from_table"];
-    node["from_table"] = {{"type", "JOIN"},
-                          {"alias", ""},
-                          {"sample", nullptr},
-                          {"query_location", kNoOffset},
-                          {"left", from},
-                          {"right", table},
-                          {"condition", all_of(equalities)},
-                          {"join_type", kind},
-                          {"ref_type", "REGULAR"},
-                          {"using_columns", Json::array()},
-                          {"delim_flipped", false},
-                          {"duplicate_eliminated_columns", Json::array()}};
-    return alias;
-  }
-
-  // Each combination of values stands once in the part, so a join doubles no row.
-  bool semi_join(Json& node, const Json& subquery) {
+    const std::string part = builder_.add_part(query, names);
     Inner inner;
-    if (!take_inner(subquery, &inner)) return false;
-    if (is_subquery(subquery, "ANY") && !add_compared(subquery, &inner)) return false;
-    if (inner.inside.empty() || aggregates(inner)) return false;
-    join(node, distinct_part(inner), "INNER", inner);
-    return true;
+    inner.node = select_node(std::move(list), table_node(part, "pgweir_alone"));
+    return inner;
   }
 
   bool aggregates(const Inner& inner) const {
     return has_aggregates(functions_, child(inner.node, "select_list"));
   }
 
+  // --- Joins ---
+
+  // The subquery's `inside` columns, each combination once, and pgweir_found, which is 1.
+  std::string distinct_part(const Inner& inner) {
+    Json node = inner.node;
+    Json list = Json::array();
+    for (const Json& expression : inner.inside) {
+      Json item = expression;
+      item["alias"] = column_name(list.size());
+      list.push_back(std::move(item));
+    }
+    list.push_back(builder_.expression_of("1", "pgweir_found"));
+    node["select_list"] = std::move(list);
+    node["modifiers"] =
+        Json::array({{{"type", "DISTINCT_MODIFIER"}, {"distinct_on_targets", Json::array()}}});
+    return builder_.add_part(builder_.printed(node));
+  }
+
+  // The subquery in groups by its `inside` columns, which are its SELECT list.
+  static Json grouped(const Inner& inner) {
+    Json node = inner.node;
+    Json columns = Json::array(), set = Json::array();
+    for (const Json& expression : inner.inside) {
+      Json item = expression;
+      item["alias"] = "";
+      set.push_back(node["group_expressions"].size());
+      node["group_expressions"].push_back(item);
+      item["alias"] = column_name(columns.size());
+      columns.push_back(std::move(item));
+    }
+    if (!set.empty()) node["group_sets"] = Json::array({set});
+    node["select_list"] = std::move(columns);
+    return node;
+  }
+
+  // Joins a part to FROM by the equalities; returns its alias. Without any the part has one row.
+  std::string join(Json& node, const std::string& part, const char* kind, const Inner& inner) {
+    const std::string alias = fmt::format("pgweir_s{}", builder_.outline().parts.size());
+    std::vector<Json> equalities;
+    for (std::size_t i = 0; i < inner.outside.size(); ++i)
+      equalities.push_back(equality(inner.outside[i], make_column_ref({alias, column_name(i)})));
+    const Json from = node["from_table"];
+    node["from_table"] = join_node(from, table_node(part, alias),
+                                   equalities.empty() ? "INNER" : kind, conjunction_of(equalities));
+    return alias;
+  }
+
+  // Each combination of values stands once in the part, so a join doubles no row.
+  bool semi_join(Json& node, const Json& subquery) {
+    const bool compares = is_subquery(subquery, "ANY");
+    if (!compares && !is_subquery(subquery, "EXISTS") && !is_subquery(subquery, "NOT_EXISTS"))
+      return false;
+    if (compares && (text_of(subquery, "comparison_type") != "COMPARE_EQUAL" ||
+                     has_subquery(child(subquery, "child"))))
+      return false;
+    Inner inner;
+    const bool taken = take_inner(subquery, &inner) && !aggregates(inner);
+    if (!compares) {
+      if (!taken || inner.inside.empty()) return false;
+    } else {
+      if (!taken) {
+        auto alone = take_alone(subquery, compared_in(subquery).size());
+        if (!alone) return false;
+        inner = std::move(*alone);
+      }
+      if (!add_compared(subquery, &inner)) return false;
+    }
+    join(node, distinct_part(inner), "INNER", inner);
+    return true;
+  }
+
+  // What stands left of IN, one or several values.
+  static std::vector<Json> compared_in(const Json& subquery) {
+    const Json& compared = child(subquery, "child");
+    if (!is_class(compared, "FUNCTION") || text_of(compared, "function_name") != "row")
+      return {compared};
+    const Json& row = child(compared, "children");
+    return {row.begin(), row.end()};
+  }
+
   // The two sides of IN become equalities.
   static bool add_compared(const Json& subquery, Inner* inner) {
-    if (text_of(subquery, "comparison_type") != "COMPARE_EQUAL") return false;
-    std::vector<Json> compared = {child(subquery, "child")};
-    if (is_class(compared[0], "FUNCTION") && text_of(compared[0], "function_name") == "row") {
-      const Json row = child(compared[0], "children");
-      compared.assign(row.begin(), row.end());
-    }
+    const std::vector<Json> compared = compared_in(subquery);
     const Json& list = child(inner->node, "select_list");
     if (list.size() != compared.size()) return false;
     for (std::size_t i = 0; i < compared.size(); ++i) {
@@ -274,7 +277,9 @@ class PredicateTaker {
     return true;
   }
 
-  // Replaces EXISTS and scalar subqueries in an expression by columns of what is joined.
+  // --- Values ---
+
+  // Replaces subqueries in an expression by columns of what is joined.
   bool replace(Json& node, Json& expression) {
     if (!expression.is_structured()) return true;
     if (!is_class(expression, "SUBQUERY")) {
@@ -282,53 +287,110 @@ class PredicateTaker {
                          [&](Json& below) { return replace(node, below); });
     }
     const std::string written = text_of(expression, "alias");
-    const bool not_exists = is_subquery(expression, "NOT_EXISTS");
-    if (!not_exists && !is_subquery(expression, "EXISTS") && !is_subquery(expression, "SCALAR"))
+    std::string text;
+    bool taken = false;
+    if (is_subquery(expression, "SCALAR"))
+      taken = scalar(node, expression, &text);
+    else if (is_subquery(expression, "ANY"))
+      taken = contains(node, expression, &text);
+    else if (is_subquery(expression, "EXISTS") || is_subquery(expression, "NOT_EXISTS"))
+      taken = exists(node, expression, &text);
+    if (!taken || !builder_.ok()) return false;
+    expression = builder_.expression_of(text, written);
+    return builder_.ok();
+  }
+
+  bool exists(Json& node, const Json& subquery, std::string* text) {
+    const bool negated = is_subquery(subquery, "NOT_EXISTS");
+    Inner inner;
+    if (take_inner(subquery, &inner) && !inner.inside.empty() && !aggregates(inner)) {
+      const std::string alias = join(node, distinct_part(inner), "LEFT", inner);
+      *text = fmt::format("{}.pgweir_found IS {}NULL", alias, negated ? "" : "NOT ");
+      return true;
+    }
+    auto alone = take_alone(subquery, 0);
+    if (!alone) return false;
+    alone->node["select_list"].push_back(builder_.expression_of("count(*)", "pgweir_rows"));
+    const std::string alias =
+        join(node, builder_.add_part(builder_.printed(alone->node)), "INNER", Inner());
+    *text = fmt::format("{}.pgweir_rows {} 0", alias, negated ? "=" : ">");
+    return true;
+  }
+
+  // x IN (SELECT y ...) as a value. Where no y equals x it is NULL when x, or some y, is; but false
+  // when there is no y at all.
+  bool contains(Json& node, const Json& subquery, std::string* text) {
+    const std::vector<Json> compared = compared_in(subquery);
+    if (text_of(subquery, "comparison_type") != "COMPARE_EQUAL" || compared.size() != 1 ||
+        has_subquery(compared[0]))
       return false;
     Inner inner;
-    if (!take_inner(expression, &inner) || inner.inside.empty()) return false;
-    std::string text;
-    if (is_subquery(expression, "SCALAR")) {
-      if (!scalar_join(node, inner, &text)) return false;
-    } else {
-      if (aggregates(inner)) return false;
-      const std::string alias = join(node, distinct_part(inner), "LEFT", inner);
-      text = fmt::format("{}.m IS {}NULL", alias, not_exists ? "" : "NOT ");
+    if (!take_inner(subquery, &inner) || aggregates(inner)) {
+      auto alone = take_alone(subquery, 1);
+      if (!alone) return false;
+      inner = std::move(*alone);
     }
-    expression = expression_of(text, written);
-    return failure_.ok();
+    Inner equal = inner;
+    if (!add_compared(subquery, &equal)) return false;
+    const std::string found = join(node, distinct_part(equal), "LEFT", equal);
+    Json counts = grouped(inner);
+    counts["select_list"].push_back(builder_.expression_of("count(*)", "pgweir_rows"));
+    Json values = builder_.expression_of("count(a)", "pgweir_values");
+    if (!builder_.ok()) return false;
+    values["children"][0] = equal.inside.back();
+    values["children"][0]["alias"] = "";
+    counts["select_list"].push_back(std::move(values));
+    const std::string all = join(node, builder_.add_part(builder_.printed(counts)), "LEFT", inner);
+    *text = fmt::format(
+        "CASE WHEN {0}.pgweir_found IS NOT NULL THEN true WHEN coalesce({1}.pgweir_rows, 0) = 0 "
+        "THEN false WHEN {1}.pgweir_values < {1}.pgweir_rows OR ({2}) IS NULL THEN NULL ELSE false "
+        "END",
+        found, all, builder_.printed_expression(compared[0]));
+    return true;
+  }
+
+  bool scalar(Json& node, const Json& subquery, std::string* text) {
+    Inner inner;
+    if (take_inner(subquery, &inner) && !inner.inside.empty())
+      return scalar_by_keys(node, inner, text);
+    auto alone = take_alone(subquery, 1);
+    if (!alone) return false;
+    std::string part = builder_.outline().parts.back().name;
+    const bool one_row = always_one_row(child(child(subquery, "subquery"), "node"));
+    if (!one_row) {
+      // More than one row is an error, as in PostgreSQL.
+      part = builder_.add_part(fmt::format("SELECT (SELECT pgweir_v0 FROM main.{}) AS pgweir_v0",
+                                           quote_identifier(part)),
+                               Extent::kOneRow);
+    }
+    *text = join(node, part, "INNER", Inner()) + ".pgweir_v0";
+    return true;
+  }
+
+  // Aggregates without GROUP BY.
+  bool always_one_row(const Json& query) const {
+    return text_of(query, "type") == "SELECT_NODE" && child(query, "modifiers").empty() &&
+           child(query, "group_expressions").empty() && child(query, "group_sets").empty() &&
+           child(query, "having").is_null() && child(query, "qualify").is_null() &&
+           has_aggregates(functions_, child(query, "select_list"));
   }
 
   // One row for each combination of values; for others the aggregates are those of no rows.
-  bool scalar_join(Json& node, const Inner& inner, std::string* text) {
+  bool scalar_by_keys(Json& node, const Inner& inner, std::string* text) {
     const Json& list = child(inner.node, "select_list");
     if (list.size() != 1 || is_class(list[0], "STAR") || !aggregates(inner)) return false;
-    Json grouped = inner.node;
-    Json columns = Json::array(), set = Json::array();
-    for (const Json& expression : inner.inside) {
-      Json item = expression;
-      item["alias"] = "";
-      set.push_back(grouped["group_expressions"].size());
-      grouped["group_expressions"].push_back(item);
-      item["alias"] = fmt::format("c{}", columns.size());
-      columns.push_back(std::move(item));
-    }
-    grouped["group_sets"] = Json::array({set});
+    Json by_keys = grouped(inner);
     Json value = list[0];
-    value["alias"] = "v";
-    columns.push_back(value);
-    columns.push_back(expression_of("1", "m"));
-    grouped["select_list"] = std::move(columns);
+    value["alias"] = "pgweir_v0";
+    by_keys["select_list"].push_back(value);
+    by_keys["select_list"].push_back(builder_.expression_of("1", "pgweir_found"));
     Json of_nothing = list[0];
-    of_nothing["alias"] = "";
     aggregates_of_nothing(of_nothing);
-    auto nothing = parser_.print(of_nothing);
-    if (!nothing.ok()) {
-      failure_ = nothing.error();
-      return false;
-    }
-    const std::string alias = join(node, add_part(grouped), "LEFT", inner);
-    *text = fmt::format("CASE WHEN {0}.m IS NULL THEN {1} ELSE {0}.v END", alias, nothing.value());
+    const std::string nothing = builder_.printed_expression(of_nothing);
+    const std::string alias =
+        join(node, builder_.add_part(builder_.printed(by_keys)), "LEFT", inner);
+    *text = fmt::format("CASE WHEN {0}.pgweir_found IS NULL THEN {1} ELSE {0}.pgweir_v0 END", alias,
+                        nothing);
     return true;
   }
 
@@ -337,29 +399,15 @@ class PredicateTaker {
     const std::string name = lower(text_of(node, "function_name"));
     if (is_class(node, "FUNCTION") && functions_.is_aggregate(name)) {
       const bool counts = name == "count" || name == "count_star" || name == "count_if";
-      node = expression_of(counts ? "CAST(0 AS BIGINT)" : "NULL", "");
+      node = builder_.expression_of(counts ? "CAST(0 AS BIGINT)" : "NULL");
       return;
     }
     for (Json& below : node) aggregates_of_nothing(below);
   }
 
-  Json expression_of(const std::string& sql, const std::string& alias) {
-    auto parsed = parser_.parse("SELECT " + sql);
-    if (!parsed.ok()) {
-      failure_ = parsed.error();
-      return nullptr;
-    }
-    Json expression = child(*parsed, "select_list")[0];
-    expression["alias"] = alias;
-    return expression;
-  }
-
-  SqlParser& parser_;
   const FunctionCatalog& functions_;
   const BoundSelect& select_;
-  const NamePart& name_part_;
-  Outline outline_;
-  Status failure_;
+  OutlineBuilder builder_;
 };
 
 }  // namespace

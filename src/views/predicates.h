@@ -1,5 +1,5 @@
-// Takes subqueries out of a SELECT's expressions: EXISTS, IN and correlated scalar subqueries
-// become parts that are joined.
+// Takes subqueries out of a SELECT's expressions: EXISTS, IN and scalar subqueries become
+// parts that are joined.
 //
 // Place:   one layer of outline.cc.
 // Threads: pure functions over a parser.

@@ -1,4 +1,5 @@
-// Any other SELECT: computed anew when an input has changed, and compared with what it was.
+// Any other SELECT, and one of few rows: computed anew when an input has changed, and compared with
+// what it was.
 #include <fmt/core.h>
 
 #include "views/row_state.h"
@@ -8,12 +9,17 @@ namespace {
 
 using duck::quote_identifier;
 
+// The key of a view that is always one row.
+constexpr const char* kOneKey = "pgweir_one";
+
 class RecomputeStrategy : public ViewStrategy {
  public:
   explicit RecomputeStrategy(StrategyInput input)
       : input_(std::move(input)), state_(input_, make_spec()) {}
 
-  const char* kind() const override { return "recompute"; }
+  const char* kind() const override {
+    return input_.extent == Extent::kAny ? "recompute" : "affected keys";
+  }
   const Relation& relation() const override { return state_.relation(); }
   std::vector<std::string> stores() const override { return {state_.spec().name}; }
 
@@ -23,7 +29,7 @@ class RecomputeStrategy : public ViewStrategy {
     compare_ = state_.fill_statement(
         state_.delta().name(),
         fmt::format("SELECT {0}, 1 AS pgweir_w FROM ({1}) UNION ALL SELECT {0}, -1 FROM {2}",
-                    name_list(input_.columns), new_rows(), relation().content));
+                    name_list(state_.spec().columns), new_rows(), relation().content));
     return keep ? Status{} : state_.load(new_rows());
   }
 
@@ -57,6 +63,12 @@ class RecomputeStrategy : public ViewStrategy {
     spec.name = state_name(input_.view);
     spec.columns = input_.columns;
     spec.unique = false;
+    if (input_.extent == Extent::kOneRow) {
+      spec.unique = true;
+      spec.key = {static_cast<std::uint32_t>(spec.columns.size())};
+      spec.columns.push_back({kOneKey, "TINYINT"});
+      return spec;
+    }
     for (std::uint32_t i = 0; i < spec.columns.size(); ++i) spec.key.push_back(i);
     return spec;
   }
@@ -69,6 +81,8 @@ class RecomputeStrategy : public ViewStrategy {
       list +=
           fmt::format("{}CAST({} AS {}) AS {}", list.empty() ? "" : ", ", name, column.type, name);
     }
+    if (input_.extent == Extent::kOneRow)
+      list += fmt::format(", CAST(0 AS TINYINT) AS {}", kOneKey);
     return fmt::format("SELECT {} FROM ({}\n) AS pgweir_new({})", list, input_.select,
                        name_list(input_.columns));
   }

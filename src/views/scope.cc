@@ -33,22 +33,42 @@ bool Scope::add_any_from(const Json& from) {
 bool Scope::add_from(const Json& from) {
   if (text_of(from, "type") != "JOIN") return add_input(from);
   const std::string ref = text_of(from, "ref_type");
-  const std::string kind = text_of(from, "join_type");
-  if (ref != "REGULAR" && ref != "CROSS") return no(ref + " join", offset_of(from));
-  const bool outer = kind == "LEFT" || kind == "RIGHT" || kind == "FULL" || kind == "OUTER";
+  std::string kind = text_of(from, "join_type");
+  if (kind == "OUTER") kind = "FULL";
+  const bool natural = ref == "NATURAL";
+  if (ref != "REGULAR" && ref != "CROSS" && !natural) return no(ref + " join", offset_of(from));
+  const bool outer = kind == "LEFT" || kind == "RIGHT" || kind == "FULL";
   if (kind != "INNER" && !(outer && outer_allowed_)) return no(kind + " join", offset_of(from));
   const Json& shared = child(from, "using_columns");
-  if (!shared.empty() && kind != "INNER" && kind != "LEFT")
-    return no("a " + kind + " join with USING", offset_of(from));
   const std::size_t left = inputs_.size();
   if (!add_from(child(from, "left"))) return false;
   const std::size_t right = inputs_.size();
   if (!add_from(child(from, "right"))) return false;
   for (const Json& column : shared) {
-    if (column.is_string() && !add_using(column.get<std::string>(), left, right)) return false;
+    if (column.is_string() && !add_using(column.get<std::string>(), left, right, kind))
+      return false;
   }
+  if (natural && !add_shared(left, right, kind)) return false;
   if (!child(from, "condition").is_null()) conditions_.push_back(child(from, "condition"));
   return true;
+}
+
+// A NATURAL join: every name that stands on both sides.
+bool Scope::add_shared(std::size_t left, std::size_t right, const std::string& join) {
+  std::vector<std::string> names;
+  for (std::size_t i = left; i < right; ++i) {
+    for (const std::string& column : columns_of(i)) {
+      bool shared = false;
+      for (std::size_t j = right; j < inputs_.size(); ++j)
+        shared = shared || find_column(j, column);
+      const bool known = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+        return same_name(name, column);
+      });
+      if (shared && !known) names.push_back(column);
+    }
+  }
+  return std::all_of(names.begin(), names.end(),
+                     [&](const std::string& name) { return add_using(name, left, right, join); });
 }
 
 bool Scope::add_input(const Json& item) {
@@ -116,19 +136,43 @@ std::optional<std::size_t> Scope::only_input_with(const std::string& column, std
   return found;
 }
 
-bool Scope::add_using(const std::string& column, std::size_t left, std::size_t right) {
+bool Scope::add_using(const std::string& column, std::size_t left, std::size_t right,
+                      const std::string& join) {
+  // What a name of several pairs means is not followed.
+  const bool again = std::any_of(usings_.begin(), usings_.end(), [&](const Using& pair) {
+    return same_name(pair.column, column) && (join == "FULL" || pair.join == "FULL");
+  });
+  if (again) return no("the name " + column + " cannot be followed");
   const auto one = only_input_with(column, left, right);
   const auto other = only_input_with(column, right, inputs_.size());
   if (!one || !other) return no("the name " + column + " cannot be followed");
-  usings_.push_back({column, *one, *other});
+  usings_.push_back({column, *one, *other, join});
   return true;
 }
 
-// Whether the column is the right one of a USING: its name alone means the left one.
+// Whether the column is one of a USING that its name alone does not mean.
 bool Scope::is_merged(std::size_t input, const std::string& name) const {
   return std::any_of(usings_.begin(), usings_.end(), [&](const Using& pair) {
-    return pair.right == input && same_name(pair.column, name);
+    const bool hidden = input == (pair.join == "RIGHT" ? pair.left : pair.right) ||
+                        (pair.join == "FULL" && input == pair.left);
+    return hidden && same_name(pair.column, name);
   });
+}
+
+const Scope::Using* Scope::either_of(const std::string& name) const {
+  for (const Using& pair : usings_)
+    if (pair.join == "FULL" && same_name(pair.column, name)) return &pair;
+  return nullptr;
+}
+
+Json Scope::value_of(const Using& pair) const {
+  return {
+      {"class", "OPERATOR"},
+      {"type", "OPERATOR_COALESCE"},
+      {"alias", ""},
+      {"query_location", kNoOffset},
+      {"children", Json::array({reference(pair.left, *find_column(pair.left, pair.column)),
+                                reference(pair.right, *find_column(pair.right, pair.column))})}};
 }
 
 // --- Names ---------------------------------------------------------------------------------------
@@ -161,6 +205,29 @@ const engine::StoreColumn* Scope::plain_column(const Json& node, std::size_t* in
     return &column;
   }
   return nullptr;
+}
+
+std::optional<std::size_t> Scope::only_input_of(const Json& expression) const {
+  std::optional<std::size_t> only;
+  bool several = false;
+  walk(expression, [&](const Json& node) {
+    if (const auto place = place_of_reference(node)) {
+      several = several || (only && *only != place->input);
+      only = place->input;
+    }
+    return !several;
+  });
+  return several ? std::nullopt : only;
+}
+
+bool Scope::is_expression_key(const Json& conjunct) const {
+  if (text_of(conjunct, "type") != "COMPARE_EQUAL") return false;
+  const auto left = only_input_of(child(conjunct, "left"));
+  const auto right = only_input_of(child(conjunct, "right"));
+  std::size_t input = 0;
+  return left && right && *left != *right &&
+         (plain_column(child(conjunct, "left"), &input) == nullptr ||
+          plain_column(child(conjunct, "right"), &input) == nullptr);
 }
 
 std::optional<Scope::Place> Scope::find(const std::vector<std::string>& names) const {
@@ -210,6 +277,10 @@ bool Scope::canonicalise_column(Json& node, Windows windows, int depth) {
     node = reference(place->input, place->column);
     return true;
   }
+  if (const Using* pair = names.size() == 1 ? either_of(names[0]) : nullptr) {
+    node = value_of(*pair);
+    return true;
+  }
   const Json* item = names.size() == 1 ? select_alias(names[0]) : nullptr;
   if (item == nullptr || depth >= kAliasDepthMax)
     return no("the name " + names.back() + " cannot be followed", offset_of(node));
@@ -249,8 +320,17 @@ bool Scope::expand_star(const Json& star, std::vector<Json>* items) {
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     if (!only.empty() && !same_name(only, inputs_[i].name)) continue;
     for (const std::string& column : columns_of(i)) {
-      if (excluded(column) || (only.empty() && is_merged(i, column))) continue;
+      if (excluded(column)) continue;
       Json item = reference(i, column);
+      const auto pair = std::find_if(usings_.begin(), usings_.end(), [&](const Using& other) {
+        return same_name(other.column, column) && (other.left == i || other.right == i);
+      });
+      if (only.empty() && pair != usings_.end()) {
+        // It stands where the left one does, once.
+        if (pair->right == i) continue;
+        if (pair->join == "RIGHT") item = reference(pair->right, *find_column(pair->right, column));
+        if (pair->join == "FULL") item = value_of(*pair);
+      }
       strip_offsets(item);
       items->push_back(std::move(item));
     }

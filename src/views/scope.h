@@ -27,10 +27,12 @@ class Scope {
     std::string column;
     bool operator==(const Place&) const = default;
   };
-  // A column that stands in two inputs of a join and means the left one.
+  // A column that stands in two inputs of a join. Its name alone means the left one, the right one
+  // of a RIGHT join, and of a FULL join whichever is not NULL.
   struct Using {
     std::string column;
     std::size_t left = 0, right = 0;
+    std::string join;  // "INNER", "LEFT", "RIGHT", "FULL"
   };
 
   // What of a SELECT can be followed.
@@ -43,7 +45,7 @@ class Scope {
   // Adds the inputs of a FROM in the order of the text. Inner joins alone: false, with a reason,
   // for anything else.
   bool add_from(const Json& from);
-  // The same with outer joins, too. A column of USING must mean its left side alone.
+  // The same with outer joins, too.
   bool add_any_from(const Json& from);
   // False when two inputs have one name.
   bool names_differ();
@@ -67,6 +69,12 @@ class Scope {
   // The column of a relation that it is; nullptr for a window's, and for any other expression.
   const engine::StoreColumn* plain_column(const Json& node, std::size_t* input) const;
 
+  // The one input of which a canonical expression names columns.
+  std::optional<std::size_t> only_input_of(const Json& expression) const;
+  // Whether a canonical condition is an equality of two inputs that could be looked up, were it not
+  // for an expression on one side.
+  bool is_expression_key(const Json& conjunct) const;
+
   // The column that a name means, or nothing when it means no column of an input.
   std::optional<Place> find(const std::vector<std::string>& names) const;
   const Json* select_alias(const std::string& name) const;
@@ -83,11 +91,16 @@ class Scope {
 
  private:
   bool add_input(const Json& item);
-  bool add_using(const std::string& column, std::size_t left, std::size_t right);
+  bool add_using(const std::string& column, std::size_t left, std::size_t right,
+                 const std::string& join);
+  bool add_shared(std::size_t left, std::size_t right, const std::string& join);
   bool outer_allowed_ = false;
   std::optional<std::size_t> only_input_with(const std::string& column, std::size_t first,
                                              std::size_t last) const;
   bool is_merged(std::size_t input, const std::string& name) const;
+  // The FULL join's pair that a name alone means, if it is one.
+  const Using* either_of(const std::string& name) const;
+  Json value_of(const Using& pair) const;
   bool canonicalise_column(Json& node, Windows windows, int depth);
   bool expand_star(const Json& star, std::vector<Json>* items);
 

@@ -11,6 +11,12 @@ void Lookup::set_key(const std::vector<engine::StoreColumn>& wanted) {
     return std::find_if(wanted.begin(), wanted.end(),
                         [&](const engine::StoreColumn& column) { return column.name == name; });
   };
+  whole = wanted.empty();
+  if (whole) {
+    key = relation->key;
+    own_key = relation->stored;
+    return;
+  }
   key.clear();
   for (const engine::StoreColumn& column : relation->key) {
     if (find(column.name) != wanted.end()) key.push_back(*find(column.name));
@@ -28,6 +34,7 @@ void Lookup::set_key(const std::vector<engine::StoreColumn>& wanted) {
 }
 
 Result<std::string> Lookup::rows_of(const std::string& keys) const {
+  if (whole) return own_key ? relation->content : arrangement->content();
   if (!own_key) return arrangement->lookup(keys);
   const auto store = relation->store.lock();
   if (store == nullptr) return relation->content;
@@ -41,6 +48,7 @@ std::string state_name(const std::string& view) {
 std::unique_ptr<ViewStrategy> make_strategy(StrategyInput input) {
   if (input.sessions) return make_session_strategy(std::move(input));
   if (input.keyed) return make_keyed_strategy(std::move(input));
+  if (input.first_rows) return make_first_rows_strategy(std::move(input));
   if (!input.all_of.empty()) return make_union_strategy(std::move(input));
   if (!input.plan) return make_recompute_strategy(std::move(input));
   if (input.plan->grouped) return make_group_strategy(std::move(input));

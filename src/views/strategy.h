@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "views/keyed_plan.h"
+#include "views/outline.h"
 #include "views/plan.h"
 #include "views/scratch.h"
 
@@ -21,7 +22,7 @@ namespace pgweir::views {
 class Arrangement;
 
 // Raised whenever a strategy keeps its state in another form: every state is then made anew.
-inline constexpr int kStateVersion = 3;
+inline constexpr int kStateVersion = 4;
 
 // The rows of one input that are looked up, found by their columns `key`.
 struct Lookup {
@@ -30,14 +31,15 @@ struct Lookup {
   std::vector<std::string> columns;  // that are read of them
   std::vector<engine::StoreColumn> key;
   bool own_key = false;                // `key` is that of the relation itself
+  bool whole = false;                  // every row is wanted; `key` is any
   Arrangement* arrangement = nullptr;  // without own_key: set before the first accumulate()
 
-  // By these columns: in the order of the relation's own key when that is among them, and without
-  // the others then; else in the order of names, so that lookups by the same columns share an
-  // arrangement.
+  // By these columns; by none means every row. The key is in the order of the relation's own key
+  // when that is among them, and without the others then; else in the order of names, so that
+  // lookups by the same columns share an arrangement.
   void set_key(const std::vector<engine::StoreColumn>& wanted);
 
-  // SQL for FROM: the rows whose hash is in `keys`, as Store::lookup() gives them.
+  // SQL for FROM: the rows whose hash is in `keys`, as Store::lookup() gives them; or every row.
   Result<std::string> rows_of(const std::string& keys) const;
 };
 using Lookups = std::shared_ptr<std::vector<Lookup>>;
@@ -92,6 +94,10 @@ struct StrategyInput {
   std::optional<Plan> plan;
   std::optional<SessionPlan> sessions;  // in place of a plan
   std::optional<KeyedPlan> keyed;
+  Extent extent = Extent::kAny;         // of what is recomputed
+  std::optional<FirstRows> first_rows;  // of the relation `first_of`
+  const Relation* first_of = nullptr;
+  std::size_t first_rows_spare = 0;     // that are kept beyond twice those
   std::vector<const Relation*> all_of;  // a UNION ALL of these relations' columns, by position
   Lookups lookups;
   engine::StoreOptions store_options;
@@ -104,6 +110,7 @@ std::unique_ptr<ViewStrategy> make_group_strategy(StrategyInput input);
 std::unique_ptr<ViewStrategy> make_session_strategy(StrategyInput input);
 std::unique_ptr<ViewStrategy> make_keyed_strategy(StrategyInput input);
 std::unique_ptr<ViewStrategy> make_union_strategy(StrategyInput input);
+std::unique_ptr<ViewStrategy> make_first_rows_strategy(StrategyInput input);
 std::unique_ptr<ViewStrategy> make_recompute_strategy(StrategyInput input);
 
 // The lookups that a plan's join needs, without arrangements; numbered as its steps name them.

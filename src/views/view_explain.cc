@@ -158,6 +158,7 @@ Explanation ViewSet::explanation_of(const View& view) const {
         shown.lookup += fmt::format("{}by {} ({})", shown.lookup.empty() ? "" : ", or ",
                                     names_of_columns(lookup.key),
                                     lookup.own_key ? "its own key" : "an arrangement");
+        if (lookup.whole) shown.lookup += ", every row";
         if (lookup.arrangement == nullptr || !view.live()) continue;
         const std::string name = lookup.arrangement->name();
         const bool known = std::any_of(told.arrangements.begin(), told.arrangements.end(),

@@ -21,6 +21,15 @@ std::vector<const Relation*> inputs_of(const KeyedPlan& plan) {
   return inputs;
 }
 
+// A reason less its place in a text that nobody wrote: that of a part.
+std::string without_place(std::string reason) {
+  const std::size_t at = reason.rfind(" at ");
+  if (at != std::string::npos &&
+      reason.find_first_not_of("0123456789:", at + 4) == std::string::npos)
+    reason.resize(at);
+  return reason;
+}
+
 }  // namespace
 
 std::vector<const Relation*> inputs_of(const Plan& plan) {
@@ -48,13 +57,24 @@ Status ViewSet::plan_view(View& view, const std::string& select,
                       .id = next_id_++,
                       .columns = view.columns,
                       .select = select,
+                      .first_rows_spare = options_.first_rows_spare,
                       .store_options = engine_->store_options()};
+  if (view.first_rows) {
+    input.first_rows = view.first_rows;
+    input.first_of = view.relations.at(0);
+    view.inputs = {input.first_of};
+    view.reason =
+        fmt::format("the first {} rows in this order, and some behind them", view.first_rows->rows);
+    view.strategy = make_strategy(std::move(input));
+    return {};
+  }
   const ViewDefinition* definition = &view.definition;
   std::vector<const Relation*> relations = view.relations;
   std::vector<std::optional<Window>> own_windows = windows;
-  bool planned = false;
+  bool planned = view.extent != Extent::kAny;
+  if (planned) plan_few_rows(view, view.extent, relations, &input);
   std::string reason;
-  for (int layer = 0; layer < kLayersMax; ++layer) {
+  for (int layer = 0; layer < kLayersMax && !planned; ++layer) {
     input.sessions = plan_sessions(*definition, relations, own_windows);
     if (input.sessions) {
       view.reason = "the sessions of the partitions that change";
@@ -92,6 +112,13 @@ Status ViewSet::plan_view(View& view, const std::string& select,
     TRY(bind_rest(view, outline->sql, &relations, &own_windows, &bound));
     if (!bound) break;
     definition = view.rest.get();
+    if (outline->extent != Extent::kAny) {
+      plan_few_rows(view, outline->extent, relations, &input);
+      input.select = ResolvedSql(*definition, relations, own_windows, [](const Relation& relation) {
+                       return relation.rows;
+                     }).text();
+      planned = true;
+    }
   }
   if (planned) {
     input.plan = view.plan;
@@ -109,13 +136,24 @@ Status ViewSet::plan_view(View& view, const std::string& select,
   return {};
 }
 
+// Computed anew in every batch, from few rows.
+void ViewSet::plan_few_rows(View& view, Extent extent,
+                            const std::vector<const Relation*>& relations, StrategyInput* input) {
+  input->extent = extent;
+  view.plan.reset();
+  view.keyed.reset();
+  view.reason = "computed from the few rows that are kept for it";
+  view.inputs = each_once(relations);
+}
+
 // By deltas, or by affected keys.
 Status ViewSet::plan_rest(View& view, const ViewDefinition& definition,
                           const std::vector<const Relation*>& relations,
                           const std::vector<std::optional<Window>>& windows, bool* planned) {
   TRY_ASSIGN(PlanOutcome outcome,
              make_plan(*parser_, *functions_, definition, relations, windows, view.columns));
-  view.reason = std::move(outcome.reason);
+  const bool written = &definition == &view.definition && view.part_of == nullptr;
+  view.reason = written ? std::move(outcome.reason) : without_place(std::move(outcome.reason));
   view.plan = std::move(outcome.plan);
   view.keyed.reset();
   *planned = true;
@@ -149,6 +187,8 @@ Status ViewSet::add_parts(View& view, const Outline& outline, bool* added) {
         analyse(*parser_, *functions_, {.name = part.name, .sql = part.sql}));
     if (definition->refusal) return {};
     auto bound = std::make_unique<View>(std::move(definition), whole);
+    bound->extent = part.extent;
+    bound->first_rows = part.first_rows;
     for (const RelationRef& ref : bound->definition.refs) {
       const Relation* relation = relation_named(ref.schema, ref.name);
       if (relation == nullptr) return {};

@@ -101,6 +101,9 @@ struct ViewSetOptions {
   std::vector<WatermarkSource> watermarks;
   // A table with more columns than this is mirrored only with those that views name.
   std::size_t whole_table_columns_max = 32;
+  // Of the first rows of a relation so many are kept beyond twice those that a view needs: before
+  // so many have gone it is not read again.
+  std::size_t first_rows_spare = 1000;
 };
 
 // What other definitions made of the views, by name.
@@ -186,6 +189,8 @@ class ViewSet : public engine::ViewMaintainer {
   // view_parts.cc: how a view is kept, and the parts that it needs for that.
   Status plan_view(View& view, const std::string& select,
                    const std::vector<std::optional<Window>>& windows);
+  static void plan_few_rows(View& view, Extent extent,
+                            const std::vector<const Relation*>& relations, StrategyInput* input);
   Status plan_rest(View& view, const ViewDefinition& definition,
                    const std::vector<const Relation*>& relations,
                    const std::vector<std::optional<Window>>& windows, bool* planned);

@@ -27,6 +27,8 @@ struct ViewSet::View {
   std::vector<const Relation*> relations;  // as definition.refs
   // What is kept: the definition itself, or what is left of it beside its parts.
   std::unique_ptr<ViewDefinition> rest;
+  Extent extent = Extent::kAny;         // of the definition
+  std::optional<FirstRows> first_rows;  // in place of what the definition gives
   std::vector<const Relation*> inputs;  // of the strategy: by number, or each once
   std::optional<Plan> plan;
   std::optional<KeyedPlan> keyed;
