@@ -21,11 +21,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <limits>
-#include <numeric>
 #include <string>
 #include <vector>
 
+#include "batch_times.h"
 #include "figures.h"
 #include "harness/scratch.h"
 #include "views/testing_bank.h"
@@ -52,18 +51,6 @@ double milliseconds_since(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
 
-// Milliseconds of each of `count` batches.
-Result<std::vector<double>> run_batches(TestingBank& bank, int changes, int count) {
-  std::vector<double> out;
-  for (int i = 0; i < count; ++i) {
-    bank.prepare(changes);
-    const auto start = Clock::now();
-    TRY(bank.apply());
-    out.push_back(milliseconds_since(start));
-  }
-  return out;
-}
-
 // Every view has seen every row: what was measured was the work itself.
 bool is_right(TestingBank& bank) {
   const auto rows = static_cast<std::int64_t>(bank.rows());
@@ -77,75 +64,15 @@ bool is_right(TestingBank& bank) {
   return false;
 }
 
-double mean(const std::vector<double>& times) {
-  return std::accumulate(times.begin(), times.end(), 0.0) / static_cast<double>(times.size());
-}
-
-struct Side {
-  std::vector<double> medians, means;  // of each round
-  double worst = 0;
-
-  void add(const std::vector<double>& times) {
-    medians.push_back(median(times));
-    means.push_back(mean(times));
-    worst = std::max(worst, *std::max_element(times.begin(), times.end()));
-  }
-};
-
-std::vector<double> ratios_of(const std::vector<double>& large, const std::vector<double>& small) {
-  std::vector<double> out;
-  for (std::size_t i = 0; i < small.size(); ++i) out.push_back(large[i] / small[i]);
-  return out;
-}
-
-// The rounds of one size of batch. An error ends them; what was measured until then stays.
-Status run_rounds(const Options& options, int changes, TestingBank& large, TestingBank& small,
-                  Side& of_large, Side& of_small) {
-  constexpr int kWarmUp = 10;
-  TRY(run_batches(large, changes, kWarmUp));
-  TRY(run_batches(small, changes, kWarmUp));
-  for (int round = 0; round < options.rounds; ++round) {
-    TRY_ASSIGN(const auto large_times, run_batches(large, changes, options.batches));
-    TRY_ASSIGN(const auto small_times, run_batches(small, changes, options.batches));
-    of_large.add(large_times);
-    of_small.add(small_times);
-  }
-  return {};
-}
-
 // `when`: "", or "_long" once the banks have had many batches.
-bool measure(Figures& figures, const Options& options, const std::string& when,
-             const std::string& which, int changes, TestingBank& large, TestingBank& small) {
-  Side of_large, of_small;
-  const Status status = run_rounds(options, changes, large, small, of_large, of_small);
-  std::vector<double> ratios = ratios_of(of_large.medians, of_small.medians);
-  if (!status.ok()) {
-    fmt::print(stderr, "batches of {} failed: {}\n", changes, status.error().text());
-    // No ratio is as large as that of a batch that never ends.
-    ratios = {std::numeric_limits<double>::infinity()};
-  }
-  const auto name = [&](const char* what) {
-    return fmt::format("state{}_{}_{}", when, what, which);
-  };
-  if (!of_small.medians.empty()) {
-    figures.note(name("large"), of_large.medians, "ms");
-    figures.note(name("small"), of_small.medians, "ms");
-    figures.note(name("large_worst"), {of_large.worst}, "ms");
-    figures.note(name("small_worst"), {of_small.worst}, "ms");
-    figures.note(name("large_mean"), of_large.means, "ms");
-    figures.note(name("small_mean"), of_small.means, "ms");
-    figures.note(name("mean_ratio"), ratios_of(of_large.means, of_small.means), "x");
-  }
-  figures.add(name("ratio"), ratios, "x", Goal::kAtMost, 2);
-  return status.ok();
-}
-
 bool measure_sizes(Figures& figures, const Options& options, const std::string& when,
                    const std::string& name, TestingBank& large, TestingBank& small) {
   for (const int changes : {25, 100, 1000}) {
     if (options.rounds == 0 || (options.changes != 0 && options.changes != changes)) continue;
     const std::string which = fmt::format("{}_{}", name, changes);
-    if (!measure(figures, options, when, which, changes, large, small)) return false;
+    if (!compare_banks(figures, {.rounds = options.rounds, .batches = options.batches},
+                       "state" + when, which, changes, large, small))
+      return false;
   }
   return true;
 }
@@ -163,7 +90,7 @@ bool soak(Figures& figures, const Options& options, const std::string& name, Tes
   constexpr int kChanges = 1000;
   std::vector<double> means, worsts, resident;
   for (int tenth = 0; tenth < 10 && options.soak > 0; ++tenth) {
-    const auto times = run_batches(bank, kChanges, std::max(1, options.soak / 10));
+    const auto times = time_batches(bank, kChanges, std::max(1, options.soak / 10));
     if (!times.ok()) {
       fmt::print(stderr, "the soak failed: {}\n", times.error().text());
       return false;
@@ -182,15 +109,17 @@ bool soak(Figures& figures, const Options& options, const std::string& name, Tes
 bool run_keys(Figures& figures, const Options& options, const std::string& name, BankKeys keys) {
   const harness::ScratchFolder scratch;
   const auto start = Clock::now();
-  const std::uint64_t memory_bytes = options.memory_mib * kMiB;
   const auto folder = [&](const char* bank) {
     if (options.banks.empty()) return scratch.file(bank);
     return fmt::format("{}/{}_{}", options.banks, name, bank);
   };
-  const auto life = options.banks.empty() ? views::BankLife::kRemoved : views::BankLife::kKept;
-  TestingBank large(folder("large"), options.rows, keys, memory_bytes, life);
+  const views::BankOptions bank{
+      .keys = keys,
+      .memory_bytes = options.memory_mib * kMiB,
+      .life = options.banks.empty() ? views::BankLife::kRemoved : views::BankLife::kKept};
+  TestingBank large(folder("large"), options.rows, bank);
   const double seconds = milliseconds_since(start) / 1000;
-  TestingBank small(folder("small"), options.rows / 100, keys, memory_bytes, life);
+  TestingBank small(folder("small"), options.rows / 100, bank);
   figures.note("state_fill_" + name, {options.rows / seconds}, "rows/s");
   if (!measure_sizes(figures, options, "", name, large, small)) return false;
   if (options.soak > 0) {

@@ -1,5 +1,5 @@
-// A bank in an engine, with three views over it (a filter, a join with group, a window count), for
-// benchmarks: filled with as many rows as wanted, then given batches of random changes.
+// A bank in an engine, with views over it (a filter, a join with group, a window count, or others),
+// for benchmarks: filled with as many rows as wanted, then given batches of random changes.
 //
 // Life:    filled by the constructor, as a snapshot would; its folder is removed at the end, unless
 //          the bank is kept: then it is opened again by the next bank of that folder, as it was.
@@ -13,10 +13,13 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <numeric>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "base/units.h"
 #include "engine/batch_builder.h"
 #include "engine/engine.h"
 #include "views/view_set.h"
@@ -26,27 +29,40 @@ namespace pgweir::views {
 enum class BankKeys { kUuid, kBigint };
 enum class BankLife { kRemoved, kKept };
 
+struct BankOptions {
+  BankKeys keys = BankKeys::kUuid;
+  std::uint64_t memory_bytes = kGiB;
+  BankLife life = BankLife::kRemoved;
+  std::uint32_t accounts = 10'000;  // that the entries are spread over
+  int inserts_in_ten = 5;           // of the changes of a batch
+  int deletes_in_ten = 1;           // the rest are updates
+  std::vector<ViewSource> views = {
+      {"large", "SELECT id, amount FROM entries WHERE amount > 900"},
+      {"by_region",
+       "SELECT region, count(*) AS n, sum(amount) AS amount FROM entries "
+       "JOIN accounts ON account_id = accounts.id GROUP BY region"},
+      {"per_minute",
+       "SELECT window_start, count(*) AS n FROM tumble(entries, made, INTERVAL 1 MINUTE) "
+       "GROUP BY 1"}};
+};
+
 class TestingBank {
  public:
-  TestingBank(const std::string& folder, std::uint32_t rows, BankKeys keys = BankKeys::kUuid,
-              std::uint64_t memory_bytes = kGiB, BankLife life = BankLife::kRemoved)
-      : folder_(folder), keys_(keys), life_(life) {
-    const bool found = life == BankLife::kKept && std::filesystem::exists(memory_file());
+  // Both tables are mirrored with all columns, whatever the views need.
+  TestingBank(const std::string& folder, std::uint32_t rows, BankOptions options = {})
+      : folder_(folder), options_(std::move(options)) {
+    const bool found = options_.life == BankLife::kKept && std::filesystem::exists(memory_file());
     if (!found) std::filesystem::remove_all(folder_);
-    views_ = ViewSet::create({{"large", "SELECT id, amount FROM entries WHERE amount > 900"},
-                              {"by_region",
-                               "SELECT region, count(*) AS n, sum(amount) AS amount FROM entries "
-                               "JOIN accounts ON account_id = accounts.id GROUP BY region"},
-                              {"per_minute",
-                               "SELECT window_start, count(*) AS n FROM "
-                               "tumble(entries, made, INTERVAL 1 MINUTE) GROUP BY 1"}},
-                             logger_)
-                 .value();
-    engine_ =
-        engine::Engine::open(
-            {.directory = folder_, .memory_bytes = memory_bytes},
-            [this](const model::Table& each) { return views_->wanted_columns(each); }, logger_)
-            .value();
+    views_ = ViewSet::create(options_.views, logger_).value();
+    engine_ = engine::Engine::open(
+                  {.directory = folder_, .memory_bytes = options_.memory_bytes},
+                  [](const model::Table& table) {
+                    std::vector<std::uint32_t> all(table.columns.size());
+                    std::iota(all.begin(), all.end(), 0);
+                    return std::optional(all);
+                  },
+                  logger_)
+                  .value();
     if (!found) check(engine_->begin_snapshot(next_));
     check(views_->open(*engine_));
     engine_->set_maintainer(views_.get());
@@ -59,7 +75,7 @@ class TestingBank {
   ~TestingBank() {
     views_->close();
     engine_.reset();
-    if (life_ == BankLife::kKept) {
+    if (options_.life == BankLife::kKept) {
       note_down();
     } else {
       std::filesystem::remove_all(folder_);
@@ -68,17 +84,16 @@ class TestingBank {
   TestingBank(const TestingBank&) = delete;
   TestingBank& operator=(const TestingBank&) = delete;
 
-  // Makes a batch, one transaction: half inserts, four in ten updates, one in ten deletes, at
-  // random keys.
+  // Makes a batch, one transaction, of inserts, updates and deletes at random keys.
   void prepare(int changes) {
     engine::BatchBuilder builder(next_);
     builder.begin(++lsn_, kTime);
     for (int i = 0; i < changes; ++i) {
       const std::size_t at = random_() % live_.size();
-      if (i % 10 < 5) {
+      if (i % 10 < options_.inserts_in_ten) {
         live_.push_back(next_number_++);
         builder.insert(entries_, entry(live_.back()));
-      } else if (i % 10 < 9) {
+      } else if (i % 10 < 10 - options_.deletes_in_ten) {
         builder.update(entries_, {}, entry(live_[at]));
       } else {
         builder.remove(entries_, {key(live_[at]), std::nullopt, std::nullopt, std::nullopt});
@@ -97,6 +112,17 @@ class TestingBank {
     return {};
   }
 
+  // Other views in the place of those that there are, built from the mirrors.
+  Status redefine(std::vector<ViewSource> views) {
+    TRY(views_->redefine(std::move(views)));
+    for (const ViewInfo& view : views_->views()) {
+      if (view.error) return *view.error;
+    }
+    return {};
+  }
+  // How each view is kept.
+  std::vector<ViewInfo> views() const { return views_->views(); }
+
   // How many entries there must be now.
   std::size_t rows() const { return live_.size(); }
   static void check(const Status& status) {
@@ -112,7 +138,6 @@ class TestingBank {
 
  private:
   using TablePtr = std::shared_ptr<const model::Table>;
-  static constexpr std::uint32_t kAccounts = 10'000;
   static constexpr std::uint32_t kFillRows = 50'000;  // in one batch
   static constexpr model::Timestamp kTime{1'767'225'600'000'000};
 
@@ -126,7 +151,7 @@ class TestingBank {
 
   // Key number N: as random as a UUID, and yet known.
   std::string key(std::uint32_t number) const {
-    if (keys_ == BankKeys::kBigint) return std::to_string(number);
+    if (options_.keys == BankKeys::kBigint) return std::to_string(number);
     const auto mixed = [](std::uint64_t x) {
       x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
       x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
@@ -140,7 +165,7 @@ class TestingBank {
 
   engine::TextRow entry(std::uint32_t number) {
     const std::uint64_t second = random_() % 86'400;
-    return {key(number), key(static_cast<std::uint32_t>(random_() % kAccounts)),
+    return {key(number), key(static_cast<std::uint32_t>(random_() % options_.accounts)),
             fmt::format("{}.{:02}", random_() % 1000, random_() % 100),
             fmt::format("2026-01-01 {:02}:{:02}:{:02}+00", second / 3600, second / 60 % 60,
                         second % 60)};
@@ -150,13 +175,15 @@ class TestingBank {
     check(engine_->define_table(*accounts_));
     check(engine_->define_table(*entries_));
     live_.reserve(rows + rows / 8);
-    while (next_number_ < rows) {
+    std::uint32_t accounts = 0;
+    while (accounts < options_.accounts || next_number_ < rows) {
       engine::BatchBuilder builder(next_);
-      const bool first = next_number_ == 0;
-      builder.begin(1, kTime, first, model::Transaction::Kind::kSnapshot);
-      for (std::uint32_t i = 0; first && i < kAccounts; ++i)
-        builder.insert(accounts_, {key(i), fmt::format("region {}", i % 50)}, model::Op::kRead);
-      for (std::uint32_t i = 0; i < kFillRows && next_number_ < rows; ++i) {
+      builder.begin(1, kTime, accounts == 0, model::Transaction::Kind::kSnapshot);
+      std::uint32_t filled = 0;
+      for (; filled < kFillRows && accounts < options_.accounts; ++filled, ++accounts)
+        builder.insert(accounts_, {key(accounts), fmt::format("region {}", accounts % 50)},
+                       model::Op::kRead);
+      for (; filled < kFillRows && next_number_ < rows; ++filled) {
         live_.push_back(next_number_++);
         builder.insert(entries_, entry(live_.back()), model::Op::kRead);
       }
@@ -184,12 +211,11 @@ class TestingBank {
   }
 
   model::Column key_column(const char* name) const {
-    return engine::typed_column(name, keys_ == BankKeys::kUuid ? 2950 : 20);
+    return engine::typed_column(name, options_.keys == BankKeys::kUuid ? 2950 : 20);
   }
 
   const std::string folder_;
-  const BankKeys keys_;
-  const BankLife life_;
+  const BankOptions options_;
   Logger logger_{LogLevel::kWarning};
   std::unique_ptr<ViewSet> views_;
   std::unique_ptr<engine::Engine> engine_;
