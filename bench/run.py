@@ -3,7 +3,8 @@
 
 usage: run.py [--only GROUP,...] [--quick] [--runs N] [--jobs N]
 
-groups: capture, large_transaction, snapshot, soak, verify (views, kafka, sinks and insight are not built yet)
+groups: capture, large_transaction, snapshot, soak, verify, views (kafka, sinks and insight are not
+built yet)
 Each group's figures go into bench/results/GROUP-DATE.json, with machine, versions and commit, and
 are printed again at the end. --quick runs everything at a small size, to see that it works: its
 figures mean nothing and go into build/ instead. --runs is how often capture_bench measures (5).
@@ -44,8 +45,13 @@ GROUPS = {
     "verify": [
         ("verify_bench", ["--rows", "50000", "--rounds", "1"]),
     ],
+    "views": [
+        ("shapes_bench", ["--rows", "20000", "--rounds", "1", "--batches", "3"]),
+    ],
 }
-PLANNED = ["views", "kafka", "sinks", "insight"]
+# What --runs is called where it counts.
+RUNS = {"capture_bench": "--runs"}
+PLANNED = ["kafka", "sinks", "insight"]
 
 
 def output_of(command):
@@ -136,13 +142,13 @@ def run_program(name, arguments):
 def run_group(name, quick, runs):
     """Runs a group's programs and keeps their figures; (figure lines, whether all ended well).
 
-    `runs` is how often capture_bench measures; None leaves it to the program."""
+    `runs` is how often the programs of RUNS measure; None leaves it to them."""
     commit = output_of(["git", "describe", "--always", "--dirty"])
     lines, programs, well = [], {}, True
     for program, small in GROUPS[name]:
         print(f"=== {name}: {program}", flush=True)
         started = time.monotonic()
-        often = ["--runs", str(runs)] if runs and program == "capture_bench" else []
+        often = [RUNS[program], str(runs)] if runs and program in RUNS else []
         found, figures, code = run_program(program, small if quick else often)
         seconds = time.monotonic() - started
         print(f"=== {program}: {seconds:.0f} s" + (f", ended with {code}" if code else ""),
