@@ -4,10 +4,11 @@
 usage: run.py [--only GROUP,...] [--quick] [--runs N] [--jobs N]
 
 groups: capture, large_transaction, snapshot, soak, verify, views (kafka, sinks and insight are not
-built yet)
+built yet); views needs what tools/setup.sh peers fetches
 Each group's figures go into bench/results/GROUP-DATE.json, with machine, versions and commit, and
 are printed again at the end. --quick runs everything at a small size, to see that it works: its
-figures mean nothing and go into build/ instead. --runs is how often capture_bench measures (5).
+figures mean nothing and go into build/ instead. --runs is how often capture_bench (5) and
+peers_bench (2) measure.
 
 A figure that falls short of its goal is no failure; a program that ends badly is (exit code 1).
 """
@@ -46,11 +47,12 @@ GROUPS = {
         ("verify_bench", ["--rows", "50000", "--rounds", "1"]),
     ],
     "views": [
+        ("peers_bench", ["--changes", "20000", "--rounds", "1"]),
         ("shapes_bench", ["--rows", "20000", "--rounds", "1", "--batches", "3"]),
     ],
 }
 # What --runs is called where it counts.
-RUNS = {"capture_bench": "--runs"}
+RUNS = {"capture_bench": "--runs", "peers_bench": "--rounds"}
 PLANNED = ["kafka", "sinks", "insight"]
 
 
@@ -84,6 +86,17 @@ def machine():
     }
 
 
+def peer_versions():
+    """Those of the peers that are there."""
+    found = {}
+    for name, jars in (("flink", ".deps/flink/lib/flink-dist-*.jar"),
+                       ("spark", ".deps/python/lib/*/site-packages/pyspark/jars/spark-core_*.jar")):
+        for path in ROOT.glob(jars):
+            found[name] = path.stem.rpartition("-")[2]
+            found["java"] = output_of(["java", "--version"]).splitlines()[0]
+    return found
+
+
 def versions():
     # The newest of Debian's servers, as the harness takes it.
     servers = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/postgres"),
@@ -99,6 +112,7 @@ def versions():
         "postgresql": output_of([servers[-1], "--version"]) if servers else "unknown",
         "duckdb": own.get("duckdb", "unknown"),
         "libpq": own.get("libpq", "unknown"),
+        **peer_versions(),
         "compiler": output_of([compiler, "--version"]).splitlines()[0],
         "flags": flags,
     }

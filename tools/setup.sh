@@ -3,20 +3,26 @@
 # Debian packages, DuckDB's library and header into .deps/duckdb, the dashboard's packages.
 # Debian has PostgreSQL 15; the tests also run on those in .deps/postgres/14, 16, 17 and 18.
 #
-# usage: tools/setup.sh [build|server|lint|test]     all of them include build
+# usage: tools/setup.sh [build|server|lint|test|peers]     all of them include build
 #   server  adds PostgreSQL: enough for the demo, the benchmarks and the fast tests
 #   lint    adds clang's tools
 #   test    adds all that, a browser, Java, the other PostgreSQL versions (125 MB to fetch), and into
 #           .deps/python the readers of Parquet files with Spark among them (500 MB)
+#   peers   what the benchmark of views is compared with: server, Java, .deps/python, and Flink
+#           into .deps/flink (320 MB)
 # Works offline when everything is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 what="${1:-test}"
 case "$what" in
-  build | server | lint | test) ;;
-  *) printf 'usage: tools/setup.sh [build|server|lint|test]\n' >&2; exit 2 ;;
+  build | server | lint | test | peers) ;;
+  *) printf 'usage: tools/setup.sh [build|server|lint|test|peers]\n' >&2; exit 2 ;;
 esac
-wants() { [ "$what" = "$1" ] || [ "$what" = test ]; }
+# The peers need what some of the tests do, and are no part of them.
+wants() {
+  [ "$what" = "$1" ] || { [ "$what" = test ] && [ "$1" != peers ]; } ||
+    { [ "$what" = peers ] && { [ "$1" = server ] || [ "$1" = readers ]; }; }
+}
 
 duckdb_package="@duckdb/node-bindings-linux-x64@1.5.5-r.5"
 duckdb_library_sha256="fc23f12e376c47be520f75221288281906e7942e8fd6f6ce4849198ba60d0405"
@@ -37,7 +43,9 @@ packages="g++ cmake ninja-build make pkg-config python3 ccache mold nodejs npm
   libbenchmark-dev ca-certificates"
 wants server && packages="$packages postgresql-15 postgresql-client-15"
 wants lint && packages="$packages clang clang-format clang-tidy libclang-rt-14-dev"
-wants test && packages="$packages chromium fonts-dejavu-core openjdk-17-jre-headless python3-venv"
+wants test && packages="$packages chromium fonts-dejavu-core"
+wants readers && packages="$packages openjdk-17-jre-headless python3-venv"
+wants peers && packages="$packages maven"
 missing=""
 for package in $packages; do
   # Node may have come from elsewhere, without a Debian package.
@@ -129,7 +137,7 @@ fi
 
 # --- The readers of Parquet files ----------------------------------------------------------------
 readers=tests/readers/requirements.txt
-if wants test && ! cmp -s "$readers" .deps/python/.pgweir-lock; then
+if wants readers && ! cmp -s "$readers" .deps/python/.pgweir-lock; then
   printf 'setup: installing pyarrow, pandas and Spark into .deps/python\n'
   log=$(mktemp)
   rm -rf .deps/python
@@ -143,6 +151,49 @@ if wants test && ! cmp -s "$readers" .deps/python/.pgweir-lock; then
       "$(tail -n 15 "$log")"
   rm -f "$log"
   cp "$readers" .deps/python/.pgweir-lock
+fi
+
+# --- Flink ---------------------------------------------------------------------------------------
+# Its libraries and its scripts are Python packages of their own; the jar that the SQL client needs
+# beside them is Maven's alone.
+flink=.deps/flink
+flink_libraries=apache-flink-libraries==2.2.1
+flink_libraries_sha256=74dc5546fbd9add8fbcdf1222a237e09491f9b80296241aef8676ec56f8e686e
+flink_scripts=apache-flink==2.2.1
+flink_scripts_sha256=a7e0e06e6e2a788b1e0c4f6225efe6a9bdcb6463db77080b99620c36c076cbab
+flink_gateway=org.apache.flink:flink-sql-gateway:2.2.1
+flink_gateway_sha256=fde5f0f6e868c84de01312a4922404f9571c68a6d879e91fc602bbafa5d735aa
+flink_lock="$flink_libraries $flink_scripts $flink_gateway"
+# flink_wheel PACKAGE SHA256 FOLDER
+flink_wheel() {
+  mkdir "$3"
+  .deps/python/bin/python3 -m pip download --quiet --no-deps --no-cache-dir --only-binary :all: \
+    --disable-pip-version-check --dest "$3" "$1" ||
+    fail "cannot fetch the Python package $1: the Python package index does not answer."
+  matches "$(echo "$3"/*.whl)" "$2" || fail "Python package $1 has not the checksum $2"
+  /usr/bin/python3 -m zipfile -e "$3"/*.whl "$3"
+}
+if wants peers && [ "$(cat "$flink/.pgweir-lock" 2>/dev/null)" != "$flink_lock" ]; then
+  printf 'setup: installing Flink into .deps/flink\n'
+  work=$(mktemp -d)
+  flink_wheel "$flink_libraries" "$flink_libraries_sha256" "$work/libraries"
+  flink_wheel "$flink_scripts" "$flink_scripts_sha256" "$work/scripts"
+  mvn -q -B -ntp -Dmaven.repo.local="$work/maven" dependency:copy -Dartifact="$flink_gateway" \
+    -DoutputDirectory="$work/jars" >"$work/maven.log" 2>&1 ||
+    fail "cannot fetch $flink_gateway: does the Maven registry answer? Maven says:" \
+      "$(tail -n 15 "$work/maven.log")"
+  gateway=$(echo "$work"/jars/*.jar)
+  matches "$gateway" "$flink_gateway_sha256" ||
+    fail "$flink_gateway has not the checksum $flink_gateway_sha256"
+  mkdir "$work/flink" "$work/flink/plugins"
+  mv "$work"/libraries/pyflink/{lib,opt} "$work"/scripts/pyflink/{bin,conf} "$work/flink/"
+  mv "$work/libraries/pyflink/bin/bash-java-utils.jar" "$work/flink/bin/"
+  mv "$gateway" "$work/flink/opt/"
+  chmod a+x "$work"/flink/bin/*
+  printf '%s\n' "$flink_lock" >"$work/flink/.pgweir-lock"
+  rm -rf "$flink.new" "$flink"
+  mv "$work/flink" "$flink.new" && mv "$flink.new" "$flink"
+  rm -rf "$work"
 fi
 
 # --- pg_upgrade ----------------------------------------------------------------------------------
