@@ -93,7 +93,7 @@ class Windows {
 
   std::string bin(const char* size) const {
     const std::string origin = fmt::format(
-        "'1970-01-01{}'::{}", type_ == Type::kZoned ? " 00:00+00" : "", type_name(type_));
+        "'1970-01-01{}'::{}", type_ == Type::kZoned ? " 00:00:00+00" : "", type_name(type_));
     return fmt::format("date_bin('{}', {}, {}{})", size, time_, origin,
                        offset_.empty() ? "" : " + interval '" + offset_ + "'");
   }

@@ -13,7 +13,7 @@
 namespace pgweir::queries {
 
 struct NexmarkOptions {
-  double scale = 1;  // 1 has some 3,000 events at first
+  double scale = 1;  // 1 has some 2,000 events at first
   int rounds = 4;    // of inserts, updates and deletes
 };
 
