@@ -26,6 +26,7 @@ constexpr int kFirstCycles = 45;
 constexpr int kLaterCycles = 3;
 constexpr int kUpdatesInStep = 14;
 constexpr int kSideKeys = 600;
+constexpr int kSelectedAuction = 9 * 123;  // one that Q2 selects
 
 const std::vector<std::string>& table_definitions() {
   static const std::vector<std::string> kTables = {
@@ -171,7 +172,8 @@ class Nexmark {
             "WHERE id % 97 = {}",
             dice_.between(-30, 30), dice_.up_to(96));
       case 2:
-        return fmt::format("UPDATE bid SET auction = {} WHERE id = {}", any_auction(), any_bid());
+        return fmt::format("UPDATE bid SET auction = {} WHERE id = {}",
+                           dice_.one_in(2) ? kSelectedAuction : any_auction(), any_bid());
       case 3:
         return fmt::format("UPDATE bid SET channel = '{}', bidder = {} WHERE id = {}",
                            dice_.pick({"Google", "channel-1"}), any_person(), any_bid());
