@@ -15,6 +15,9 @@ namespace {
 
 constexpr std::uint64_t kEngineBytes = 512 * kMiB;
 constexpr Milliseconds kReaderPatience{10'000};
+// So few that they are used up.
+constexpr std::size_t kFirstRowsSpare = 20;
+constexpr std::size_t kFirstRowsSpareSmall = 1;
 // PostgreSQL's function under its name.
 constexpr const char* kDateBin =
     "CREATE OR REPLACE TEMP MACRO date_bin(length, moment, origin) AS "
@@ -42,7 +45,10 @@ class Side {
 
   Status open() {
     close();
-    TRY_ASSIGN(views_, views::ViewSet::create(sources_, logger_));
+    TRY_ASSIGN(views_, views::ViewSet::create(
+                           sources_, logger_,
+                           {.first_rows_spare =
+                                test_case_.small_stores ? kFirstRowsSpareSmall : kFirstRowsSpare}));
     engine::EngineOptions options{.directory = scratch_.path(), .memory_bytes = kEngineBytes};
     if (test_case_.small_stores) options.store = small_stores();
     TRY_ASSIGN(engine_, engine::Engine::open(options, all_columns, logger_));
