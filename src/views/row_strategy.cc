@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "views/delta_join.h"
+#include "views/row_spec.h"
 #include "views/row_state.h"
 
 namespace pgweir::views {
@@ -15,8 +16,8 @@ class RowStrategy : public ViewStrategy {
  public:
   explicit RowStrategy(StrategyInput input)
       : input_(std::move(input)),
-        spec_(make_spec()),
-        state_(input_, spec_, input_.stored ? nullptr : every_row()),
+        rows_(make_row_spec(input_)),
+        state_(input_, rows_.store, input_.stored ? nullptr : every_row()),
         join_(*input_.plan, input_.lookups, input_.id),
         whole_(fmt::format("pgweir_whole_{}", input_.id), state_.delta().columns()) {}
 
@@ -45,8 +46,8 @@ class RowStrategy : public ViewStrategy {
     TRY_ASSIGN(const auto from, join_.from(connection, input));
     if (!from) return {};
     PreparedSql& statement = accumulate_[input];
-    statement.set(state_.fill_statement(state_.delta().name(),
-                                        fmt::format("SELECT {}, pgweir_w {}", values_, *from)));
+    statement.set(state_.fill_statement(
+        state_.delta().name(), fmt::format("SELECT {}, pgweir_w {}", rows_.values, *from)));
     TRY_ASSIGN(const std::uint64_t rows, statement.run(connection));
     if (rows > 0) ++parts_;
     return {};
@@ -78,53 +79,12 @@ class RowStrategy : public ViewStrategy {
   }
 
  private:
-  engine::StoreSpec make_spec() {
-    const Plan& plan = *input_.plan;
-    engine::StoreSpec spec;
-    spec.name = state_name(input_.view);
-    for (const PlanColumn& column : plan.columns) {
-      spec.columns.push_back(column.column);
-      add_value(column.sql, column.column);
-    }
-    for (const PlanInput& input : plan.inputs) spec.unique = spec.unique && input.relation->unique;
-    for (std::size_t i = 0; i < plan.inputs.size() && spec.unique; ++i) {
-      for (const auto& key : plan.inputs[i].relation->key)
-        spec.key.push_back(key_column(i, key, &spec));
-      const auto& window = plan.inputs[i].window;
-      if (window && !window->told_by.empty())
-        spec.key.push_back(key_column(i, {window->told_by, window->type}, &spec));
-    }
-    if (!spec.unique) {
-      for (std::uint32_t i = 0; i < spec.columns.size(); ++i) spec.key.push_back(i);
-    }
-    return spec;
-  }
-
-  // The column that shows this key column of an input, or a hidden one for it.
-  std::uint32_t key_column(std::size_t input, const engine::StoreColumn& key,
-                           engine::StoreSpec* spec) {
-    const Plan& plan = *input_.plan;
-    for (std::uint32_t i = 0; i < plan.columns.size(); ++i) {
-      if (plan.columns[i].source == std::pair(input, key.name)) return i;
-    }
-    const engine::StoreColumn hidden{fmt::format("pgweir_k{}", spec->columns.size()), key.type};
-    spec->columns.push_back(hidden);
-    add_value(column_sql(plan, input, key.name), hidden);
-    return static_cast<std::uint32_t>(spec->columns.size() - 1);
-  }
-
   RowState::SelectText every_row() {
-    return [this] { return fmt::format("SELECT {} {}", values_, full_from(*input_.plan)); };
-  }
-
-  void add_value(const std::string& sql, const engine::StoreColumn& column) {
-    values_ += fmt::format("{}CAST({} AS {}) AS {}", values_.empty() ? "" : ", ", sql, column.type,
-                           quote_identifier(column.name));
+    return [this] { return fmt::format("SELECT {} {}", rows_.values, full_from(*input_.plan)); };
   }
 
   StrategyInput input_;
-  std::string values_;  // the SELECT list over the inputs
-  engine::StoreSpec spec_;
+  const RowSpec rows_;
   RowState state_;
   DeltaJoin join_;
   ScratchTable whole_;

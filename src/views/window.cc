@@ -25,20 +25,6 @@ std::int64_t floor_to(std::int64_t value, std::int64_t step) {
   return value - (rest < 0 ? rest + step : rest);
 }
 
-Result<TimeLength> length_of(SqlParser& parser, const Json& expression) {
-  TRY_ASSIGN(const std::string sql, parser.print(expression));
-  TRY_ASSIGN(const auto rows,
-             parser.connection().query_texts(fmt::format(
-                 "SELECT datepart('year', i) * 12 + datepart('month', i), "
-                 "datepart('day', i) * 86400000000 + datepart('hour', i) * 3600000000 + "
-                 "datepart('minute', i) * 60000000 + datepart('microsecond', i) "
-                 "FROM (SELECT CAST({} AS INTERVAL)) AS t(i)",
-                 sql)));
-  if (rows.rows.size() != 1 || !rows.rows[0][0] || !rows.rows[0][1])
-    return error(Code::kInvalid, "the window's length is NULL");
-  return TimeLength{std::stoll(*rows.rows[0][0]), std::stoll(*rows.rows[0][1])};
-}
-
 // The lengths of a call, read and checked.
 struct Lengths {
   bool by_months = false;
@@ -55,7 +41,7 @@ class LengthReader {
   Result<Lengths> read() const {
     TimeLength first, last;
     for (const Json& expression : call_.lengths) {
-      const auto length = length_of(parser_, expression);
+      const auto length = read_length(parser_, expression);
       if (!length.ok() || (length->months <= 0 && length->micros <= 0) ||
           (length->months != 0 && length->micros != 0))
         return wrong(
@@ -71,7 +57,7 @@ class LengthReader {
     out.step = out.by_months ? first.months : first.micros;
     TRY(check_steps(out));
     if (call_.offset.is_null()) return out;
-    const auto offset = length_of(parser_, call_.offset);
+    const auto offset = read_length(parser_, call_.offset);
     if (!offset.ok() || offset->months != 0)
       return wrong("the offset of windows must be an INTERVAL of days and shorter units",
                    call_.offset);
@@ -249,6 +235,20 @@ WindowEnds ends_of(WindowKind kind, const Lengths& lengths) {
 }
 
 }  // namespace
+
+Result<TimeLength> read_length(SqlParser& parser, const Json& expression) {
+  TRY_ASSIGN(const std::string sql, parser.print(expression));
+  TRY_ASSIGN(const auto rows,
+             parser.connection().query_texts(fmt::format(
+                 "SELECT datepart('year', i) * 12 + datepart('month', i), "
+                 "datepart('day', i) * 86400000000 + datepart('hour', i) * 3600000000 + "
+                 "datepart('minute', i) * 60000000 + datepart('microsecond', i) "
+                 "FROM (SELECT CAST({} AS INTERVAL)) AS t(i)",
+                 sql)));
+  if (rows.rows.size() != 1 || !rows.rows[0][0] || !rows.rows[0][1])
+    return error(Code::kInvalid, "a length of time is NULL");
+  return TimeLength{std::stoll(*rows.rows[0][0]), std::stoll(*rows.rows[0][1])};
+}
 
 std::int64_t WindowEnds::last_at(std::int64_t micros) const {
   namespace chrono = std::chrono;

@@ -26,6 +26,9 @@ struct TimeLength {
   bool operator==(const TimeLength&) const = default;
 };
 
+// What a constant INTERVAL is; kInvalid for any other expression.
+Result<TimeLength> read_length(SqlParser& parser, const Json& expression);
+
 // The times at which windows of a fixed length end.
 struct WindowEnds {
   TimeLength step;            // from one end to the next
