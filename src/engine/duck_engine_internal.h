@@ -69,6 +69,7 @@ class DuckEngine : public Engine {
   void stop_loading() override EXCLUDES(loading_mutex_);
   Status begin_snapshot(const model::Position& position) override;
   Status end_snapshot(const model::Position& position, model::Lsn end_lsn) override;
+  Status let_time_pass() override;
   Status advance(const model::Position& position, model::Lsn end_lsn) override;
   EnginePosition position() const override;
   std::vector<Mirror> mirrors() const override;
@@ -142,6 +143,7 @@ class DuckEngine : public Engine {
   Status check_follows(const model::Position& from, const model::Position& to, bool cut_off) const;
   Status with_retries(const std::function<Status()>& part);
   Status apply_parts(const model::Batch& batch);
+  Status pass_time();
   // (engine_load.cc)
   Status load_parts(const model::RowBlocks& rows);
   Status take_load_threads();

@@ -297,6 +297,20 @@ Status DuckEngine::work_off() {
   return {};
 }
 
+Status DuckEngine::let_time_pass() {
+  if (in_transaction_ || state_.half_applied || state_.phase == Phase::kLoading ||
+      maintainer_ == nullptr)
+    return {};
+  TRY(with_retries([this] { return pass_time(); }));
+  return work_off();
+}
+
+Status DuckEngine::pass_time() {
+  TRY(begin_transaction());
+  TRY(maintainer_->time_passes(*connection_));
+  return end_transaction();
+}
+
 Error DuckEngine::note_misfit(const KnownTable& known, const Error& failure) {
   if (known.writer->met_misfit()) misfit_ = {known.stored.table, failure.text()};
   return failure;

@@ -122,6 +122,11 @@ class ViewMaintainer {
   }
   // Every mirror is new: bring the views up to date, in dependency order.
   virtual Status batch_applied(duck::Connection& connection) = 0;
+  // No mirror changes: bring the views up to date with the clock.
+  virtual Status time_passes(duck::Connection& connection) {
+    (void)connection;
+    return {};
+  }
   // The mirrors were replaced (first snapshot complete, or resync): build every view anew from
   // them.
   virtual Status rebuild(duck::Connection& connection) = 0;
@@ -243,6 +248,10 @@ class Engine {
   // load() and end_snapshot(), also one that runs, end soon with kCancelled from here on: the next
   // engine goes on from position(). Any thread; one that runs may have to be told again.
   virtual void stop_loading() = 0;
+  // Works in what the views do as time passes, in a transaction of its own; the position stays.
+  // Does nothing while a transaction is half applied, or a snapshot comes in: the next batch does
+  // it. Fails as apply() does.
+  virtual Status let_time_pass() = 0;
   // Nothing changed up to here.
   virtual Status advance(const model::Position& position, model::Lsn end_lsn) = 0;
 
