@@ -111,6 +111,7 @@ Status Pipeline::open_engine() {
   TRY(check_engine_for_views(config));
   if (config.engine.mirrors == config::MirrorMode::kNone) return {};
   views::ViewSetOptions view_options;
+  view_options.clock = &clock_;
   for (const config::WatermarkConfig& watermark : config.watermarks)
     view_options.watermarks.push_back(
         {watermark.column, watermark.delay, watermark.future, watermark.idle});

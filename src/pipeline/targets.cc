@@ -15,29 +15,31 @@ class EngineTarget final : public FollowerTarget {
   const char* kind() const override { return "engine"; }
   model::Position position() const override { return engine_.position().position; }
 
-  // A view that failed is set aside, and the follower goes on from the engine's position without
-  // it.
-  Status take(const LogEvent& event) override {
-    const Status status = give(event);
-    if (status.ok()) return status;
-    TRY_ASSIGN(const bool by_view, views_.set_aside_failed());
-    if (!by_view) return status;
-    return error(Code::kUnavailable, "a view was set aside", status.error().text());
-  }
+  Status take(const LogEvent& event) override { return without_failed(give(event)); }
 
   Status idle() override {
     if (read_) {
       for (const engine::TableToRead& table : engine_.tables_to_read()) read_(table, position());
     }
     if (between_ && !engine_.is_in_transaction()) between_();
-    if (!engine_.needs_recovery()) return {};
-    return error(Code::kBroken, "a query has found the engine's database given up");
+    if (engine_.needs_recovery())
+      return error(Code::kBroken, "a query has found the engine's database given up");
+    return views_.is_time_due() ? without_failed(engine_.let_time_pass()) : Status{};
   }
 
   Status recover() override { return engine_.recover(); }
   void stop_soon() override { engine_.stop_loading(); }
 
  private:
+  // A view that failed is set aside, and the follower goes on from the engine's position without
+  // it.
+  Status without_failed(const Status& status) {
+    if (status.ok()) return status;
+    TRY_ASSIGN(const bool by_view, views_.set_aside_failed());
+    if (!by_view) return status;
+    return error(Code::kUnavailable, "a view was set aside", status.error().text());
+  }
+
   Status give(const LogEvent& event) {
     switch (event.kind) {
       case LogEvent::Kind::kNothing:

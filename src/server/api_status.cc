@@ -171,6 +171,10 @@ void write_status(JsonWriter& json, const StatusReport& status, TimeUs now) {
   json.key("bytes_per_second").number(status.rates.bytes_per_second);
   json.end_object();
   if (!status.watermarks.empty()) write_watermarks(json, status.watermarks);
+  if (status.now) {
+    json.key("now");
+    write_time(json, status.now);
+  }
   json.key("findings").begin_array();
   for (const Finding& finding : status.findings) {
     json.begin_object();

@@ -150,6 +150,7 @@ struct StatusReport {
   std::vector<FollowerStatus> followers;
   Rates rates;
   std::vector<WatermarkStatus> watermarks;
+  std::optional<TimeUs> now;  // what it is in views, where one goes by it
   std::vector<Finding> findings;
 };
 

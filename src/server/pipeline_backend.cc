@@ -276,6 +276,7 @@ StatusReport PipelineBackend::status() {
     for (const views::WatermarkInfo& mark : pipeline_.views()->watermarks())
       out.watermarks.push_back(
           {mark.column, static_cast<std::uint64_t>(mark.delay.count()), mark.at, mark.newest});
+    out.now = pipeline_.views()->now_us();
   }
   out.source.snapshot.rows = capture.snapshot.rows;
   out.source.snapshot.bytes = capture.snapshot.bytes;

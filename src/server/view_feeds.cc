@@ -56,15 +56,37 @@ std::vector<std::string> EventParts::take() {
 }
 
 std::string to_string(const ViewPlace& place) {
-  return model::to_string(place.after) + "@" + place.history;
+  const std::string clock =
+      place.after.clock_step == 0 ? "" : fmt::format("+{}", place.after.clock_step);
+  return model::to_string(place.after.position) + clock + "@" + place.history;
 }
 
 std::optional<ViewPlace> parse_view_place(std::string_view text) {
   const std::size_t at = text.find('@');
   if (at == std::string_view::npos) return std::nullopt;
-  const auto after = model::parse_position(text.substr(0, at));
-  if (!after.ok()) return std::nullopt;
-  return ViewPlace{std::string(text.substr(at + 1)), *after};
+  const std::string_view moment = text.substr(0, at);
+  const std::size_t plus = std::min(moment.find('+'), moment.size());
+  const auto position = model::parse_position(moment.substr(0, plus));
+  if (!position.ok()) return std::nullopt;
+  ViewPlace place{std::string(text.substr(at + 1)), {*position, 0}};
+  if (plus < moment.size()) {
+    const char* const end = moment.data() + moment.size();
+    const auto read = std::from_chars(moment.data() + plus + 1, end, place.after.clock_step);
+    if (read.ec != std::errc() || read.ptr != end) return std::nullopt;
+  }
+  return place;
+}
+
+std::string moment_json(const engine::EnginePosition& position, std::int64_t clock_step) {
+  JsonWriter lsn, time, now;
+  write_lsn(lsn, position.end_lsn);
+  write_time(time, model::value(position.commit_time) == 0
+                       ? std::nullopt
+                       : std::optional<TimeUs>(model::value(position.commit_time)));
+  std::string json = fmt::format("\"position\":{},\"time\":{}", lsn.take(), time.take());
+  if (clock_step == 0) return json;
+  write_time(now, clock_step * views::ViewClock::kStepUs);
+  return json + ",\"now\":" + now.take();
 }
 
 // --- Subscribers --------------------------------------------------------------------------------
@@ -136,7 +158,7 @@ ViewFeeds::Next ViewFeeds::next(const std::string& view, const ViewPlace& place,
     if (place.after < feed.lost_through) return {Next::Kind::kLost, nullptr, ""};
     const auto found = std::upper_bound(
         feed.changes.begin(), feed.changes.end(), place.after,
-        [](const auto& position, const auto& change) { return position < change->position; });
+        [](const ViewMoment& moment, const auto& change) { return moment < change->at; });
     if (found != feed.changes.end()) return {Next::Kind::kChange, *found, ""};
     const auto now = std::chrono::steady_clock::now();
     if (now >= deadline) return {};
@@ -228,12 +250,13 @@ void ViewFeeds::rolled_back() {
   was_missed_ = was_missed_ && has_parts_;
 }
 
-void ViewFeeds::committed(const engine::EnginePosition& position, bool whole) {
+void ViewFeeds::committed(const engine::EnginePosition& position, std::int64_t clock_step,
+                          bool whole) {
   MutexLock lock(mutex_);
   for (auto& [view, feed] : feeds_) {
     feed.parts.add(std::exchange(feed.open, {}), options_);
     if (!whole) continue;
-    if (feed.is_whole) publish(feed, position);
+    if (feed.is_whole) publish(feed, position, clock_step);
     feed.parts = {};
     feed.is_whole = true;
   }
@@ -243,32 +266,27 @@ void ViewFeeds::committed(const engine::EnginePosition& position, bool whole) {
   forget_left();
 }
 
-void ViewFeeds::publish(Feed& feed, const engine::EnginePosition& position) {
+void ViewFeeds::publish(Feed& feed, const engine::EnginePosition& position,
+                        std::int64_t clock_step) {
   if (feed.parts.too_large) {
     return begin_history(feed, fmt::format("more than {} changed at once, or a row of more than {}",
                                            format_size(options_.history_bytes_max),
                                            format_size(options_.row_bytes_max)));
   }
   if (feed.parts.weights.empty()) return;
-  JsonWriter lsn, time;
-  write_lsn(lsn, position.end_lsn);
-  write_time(time, model::value(position.commit_time) == 0
-                       ? std::nullopt
-                       : std::optional<TimeUs>(model::value(position.commit_time)));
-  EventParts parts(fmt::format("\"position\":{},\"time\":{}", lsn.take(), time.take()), "",
-                   "changes", options_.part_bytes_max);
+  EventParts parts(moment_json(position, clock_step), "", "changes", options_.part_bytes_max);
   // What goes, goes first: rows that have a key have it once at every moment.
   for (const bool goes : {true, false}) {
     for (const auto& [row, weight] : feed.parts.weights) {
       if ((weight < 0) == goes) parts.add(fmt::format("{{\"weight\":{},\"row\":{}}}", weight, row));
     }
   }
-  ViewChange change{position.position, parts.take()};
+  ViewChange change{{position.position, clock_step}, parts.take()};
   for (const std::string& part : change.parts) feed.bytes += part.size();
   feed.changes.push_back(std::make_shared<const ViewChange>(std::move(change)));
   while (feed.bytes > options_.history_bytes_max && feed.changes.size() > 1) {
     for (const std::string& part : feed.changes.front()->parts) feed.bytes -= part.size();
-    feed.lost_through = feed.changes.front()->position;
+    feed.lost_through = feed.changes.front()->at;
     feed.changes.pop_front();
   }
   changed_.notify_all();

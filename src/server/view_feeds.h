@@ -20,6 +20,7 @@
 #include "base/units.h"
 #include "io/clock.h"
 #include "model/position.h"
+#include "views/view_clock.h"
 #include "views/view_listener.h"
 
 namespace pgweir::server {
@@ -57,18 +58,29 @@ class EventParts {
   std::size_t bytes_ = 0;  // of parts_
 };
 
+// When a commit was: what it changed came from the source, or from the views' clock, or from both.
+// Every commit that changes views has another moment, and a later one.
+struct ViewMoment {
+  model::Position position;
+  std::int64_t clock_step = 0;
+  auto operator<=>(const ViewMoment&) const = default;  // NOLINT(modernize-use-nullptr)
+};
+
+// '"position":...,"time":...,"now":...': at the head of an event; "now" where the clock goes.
+std::string moment_json(const engine::EnginePosition& position, std::int64_t clock_step);
+
 // What one commit changed of a view.
 struct ViewChange {
-  model::Position position;
+  ViewMoment at;
   std::vector<std::string> parts;  // JSON: an event each
 };
 
 // A place in a view's history.
 struct ViewPlace {
   std::string history;  // which one: another after every break
-  model::Position after;
+  ViewMoment after;
 };
-// As the id of an event, and back. "1:0/16B3748:7@18f3a2-2"
+// As the id of an event, and back. "1:0/16B3748:7@18f3a2-2", "1:0/16B3748:7+17672256000@18f3a2-2"
 std::string to_string(const ViewPlace& place);
 std::optional<ViewPlace> parse_view_place(std::string_view text);
 
@@ -108,7 +120,8 @@ class ViewFeeds final : public views::ViewListener {
   bool wants(const std::string& view) override EXCLUDES(mutex_);
   Status changed(duck::Connection& connection, const std::string& view,
                  const std::string& select) override EXCLUDES(mutex_);
-  void committed(const engine::EnginePosition& position, bool whole) override EXCLUDES(mutex_);
+  void committed(const engine::EnginePosition& position, std::int64_t clock_step,
+                 bool whole) override EXCLUDES(mutex_);
   void rolled_back() override EXCLUDES(mutex_);
   void replaced(const std::string& view) override EXCLUDES(mutex_);
 
@@ -128,9 +141,9 @@ class ViewFeeds final : public views::ViewListener {
     bool is_whole = false;
     std::deque<std::shared_ptr<const ViewChange>> changes;
     std::size_t bytes = 0;
-    model::Position lost_through;  // what came up to here is not kept
-    Rows open;                     // of the engine's open transaction
-    Rows parts;                    // of a large one, committed in parts so far
+    ViewMoment lost_through;  // what came up to here is not kept
+    Rows open;                // of the engine's open transaction
+    Rows parts;               // of a large one, committed in parts so far
     int subscribers = 0;
     Microseconds left_at{0};  // by the last subscriber
     std::optional<Error> failure;
@@ -139,7 +152,8 @@ class ViewFeeds final : public views::ViewListener {
 
   Result<Rows> read(duck::Connection& connection, const std::string& select) const;
   void begin_history(Feed& feed, std::string reason) REQUIRES(mutex_);
-  void publish(Feed& feed, const engine::EnginePosition& position) REQUIRES(mutex_);
+  void publish(Feed& feed, const engine::EnginePosition& position, std::int64_t clock_step)
+      REQUIRES(mutex_);
   void forget_left() REQUIRES(mutex_);
   Feed& feed_of(const std::string& view) REQUIRES(mutex_);
 

@@ -20,11 +20,20 @@ class ViewFeedsTest : public testing::Test {
         fmt::format("SELECT '{}' AS c, CAST({} AS BIGINT) AS pgweir_weight", row, weight));
     EXPECT_TRUE(told.ok()) << told.error().text();
   }
-  model::Position commit(bool whole = true) {
-    const engine::EnginePosition at{.position = {1, model::Lsn{++lsn_}, 1},
-                                    .end_lsn = model::Lsn{lsn_ + 0x100}};
-    feeds_.committed(at, whole);
-    return at.position;
+  ViewMoment commit(bool whole = true) {
+    ++lsn_;
+    return tell(whole);
+  }
+  // The clock goes on, and the position stays.
+  ViewMoment pass() {
+    ++clock_step_;
+    return tell(true);
+  }
+  ViewMoment now() const { return {{1, model::Lsn{lsn_}, 1}, clock_step_}; }
+  ViewMoment tell(bool whole) {
+    feeds_.committed({.position = now().position, .end_lsn = model::Lsn{lsn_ + 0x100}},
+                     now().clock_step, whole);
+    return now();
   }
   ViewFeeds::Next next(const ViewPlace& place) { return feeds_.next("v", place, Microseconds(0)); }
   std::string text(const ViewFeeds::Next& next) {
@@ -36,7 +45,7 @@ class ViewFeedsTest : public testing::Test {
   }
   ViewPlace enter() {
     EXPECT_TRUE(feeds_.enter("v").ok());
-    return {feeds_.history("v").value_or("none yet"), {1, model::Lsn{lsn_}, 1}};
+    return {feeds_.history("v").value_or("none yet"), now()};
   }
 
   io::FakeClock clock_;
@@ -44,6 +53,7 @@ class ViewFeedsTest : public testing::Test {
   std::unique_ptr<duck::Connection> connection_ = database_->connect().value();
   ViewFeeds feeds_{clock_, {.history_bytes_max = 1000}};
   std::uint64_t lsn_ = 0x10;
+  std::int64_t clock_step_ = 0;
 };
 
 TEST_F(ViewFeedsTest, AChangeIsThereOnceItIsCommitted) {
@@ -51,10 +61,10 @@ TEST_F(ViewFeedsTest, AChangeIsThereOnceItIsCommitted) {
   change("v", "a", 2);
   change("v", "b", -1);
   EXPECT_EQ(next(place).kind, Kind::kNothing);
-  const model::Position at = commit();
+  const ViewMoment at = commit();
   const auto told = next(place);
   ASSERT_EQ(told.kind, Kind::kChange);
-  EXPECT_EQ(told.change->position, at);
+  EXPECT_EQ(told.change->at, at);
   EXPECT_EQ(text(told),
             R"({"part":1,"position":"0/111","time":null,"changes":[{"weight":-1,"row":["b"]},)"
             R"({"weight":2,"row":["a"]}],"last":true})");
@@ -113,14 +123,14 @@ TEST_F(ViewFeedsTest, ARollbackOfTheWholeTransactionIsItsEnd) {
 TEST_F(ViewFeedsTest, TheOldestGoWhenTheHistoryIsFull) {
   const ViewPlace place = enter();
   change("v", "first");
-  const model::Position first = commit();
+  const ViewMoment first = commit();
   for (int i = 0; i < 20; ++i) {
     change("v", std::to_string(i));
     commit();
   }
   EXPECT_EQ(next(place).kind, Kind::kLost);
   EXPECT_EQ(next({place.history, first}).kind, Kind::kLost);
-  EXPECT_EQ(next({place.history, {1, model::Lsn{lsn_ - 1}, 1}}).kind, Kind::kChange);
+  EXPECT_EQ(next({place.history, {{1, model::Lsn{lsn_ - 1}, 1}, 0}}).kind, Kind::kChange);
 }
 
 TEST_F(ViewFeedsTest, AChangeThatIsTooLargeBeginsANewHistory) {
@@ -144,14 +154,48 @@ TEST_F(ViewFeedsTest, AViewThatWasReplacedBeginsANewHistory) {
   EXPECT_EQ(next(enter()).kind, Kind::kNothing);
 }
 
+TEST_F(ViewFeedsTest, ChangesOfTheClockAtOnePositionAreToldApart) {
+  const ViewPlace start = enter();
+  change("v", "a");
+  std::vector<ViewMoment> moments = {commit()};
+  for (const char* row : {"b", "c"}) {
+    change("v", row);
+    moments.push_back(pass());
+  }
+  pass();  // of other views
+  change("v", "d");
+  moments.push_back(commit());
+  EXPECT_EQ(moments[0].position, moments[2].position);
+  ViewPlace place = start;
+  std::string rows;
+  for (const ViewMoment& moment : moments) {
+    const auto told = next(place);
+    ASSERT_EQ(told.kind, Kind::kChange);
+    EXPECT_EQ(told.change->at, moment);
+    rows += text(told).substr(text(told).find("\"row\":"), 11);
+    place.after = told.change->at;
+  }
+  EXPECT_EQ(rows, R"("row":["a"]"row":["b"]"row":["c"]"row":["d"])");
+  EXPECT_EQ(next(place).kind, Kind::kNothing);
+  EXPECT_EQ(
+      text(next({start.history, moments[1]})),
+      R"({"part":1,"position":"0/111","time":null,"now":"1970-01-01T00:00:00.200000Z","changes":[)"
+      R"({"weight":1,"row":["c"]}],"last":true})");
+}
+
 TEST_F(ViewFeedsTest, PlacesAreIdsOfEvents) {
-  const ViewPlace place{"18f3a2-2", {1, model::Lsn{0x16B3748}, 7}};
-  EXPECT_EQ(to_string(place), "1:0/16B3748:7@18f3a2-2");
-  const auto read = parse_view_place(to_string(place));
-  ASSERT_TRUE(read);
-  EXPECT_EQ(read->history, place.history);
-  EXPECT_EQ(read->after, place.after);
-  for (const char* wrong : {"", "@", "1:0/16B3748:7", "x@y"}) EXPECT_FALSE(parse_view_place(wrong));
+  for (const auto& [step, text] : {std::pair(std::int64_t{0}, "1:0/16B3748:7@18f3a2-2"),
+                                   {17'672'256'000, "1:0/16B3748:7+17672256000@18f3a2-2"}}) {
+    const ViewPlace place{"18f3a2-2", {{1, model::Lsn{0x16B3748}, 7}, step}};
+    EXPECT_EQ(to_string(place), text);
+    const auto read = parse_view_place(to_string(place));
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->history, place.history);
+    EXPECT_EQ(read->after, place.after);
+  }
+  for (const char* wrong :
+       {"", "@", "1:0/16B3748:7", "x@y", "1:0/16B3748:7+@y", "1:0/16B3748:7+12x@y", "+1@y"})
+    EXPECT_FALSE(parse_view_place(wrong)) << wrong;
 }
 
 TEST(EventParts, AreCutWhereTheyAreFull) {

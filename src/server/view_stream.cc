@@ -79,7 +79,7 @@ class ViewStream final : public Subscription {
         return Go::kOn;
       case Next::Kind::kChange:
         if (gives_all_rows()) return begin(place);
-        place->after = next.change->position;
+        place->after = next.change->at;
         return send("changes", next.change->parts, *place);
       case Next::Kind::kReplaced: {
         JsonWriter json;
@@ -195,17 +195,14 @@ class ViewStream final : public Subscription {
   Result<Rows> read(engine::Reader& reader, const views::ViewInfo& info,
                     const std::string& history) const {
     const engine::EnginePosition& at = reader.position();
+    TRY_ASSIGN(const std::int64_t clock_step, views::ViewClock::read_step(reader.connection()));
     TRY_ASSIGN(PrintedRows rows,
                PrintedRows::open(reader.connection(), "SELECT * FROM " + info.rows));
-    JsonWriter lsn, time, columns;
-    write_lsn(lsn, at.end_lsn);
-    write_time(time, model::value(at.commit_time) == 0
-                         ? std::nullopt
-                         : std::optional<TimeUs>(model::value(at.commit_time)));
+    JsonWriter columns;
     write_columns(columns, rows.columns());
     const ViewFeedOptions& limits = streams_.feeds.options();
-    EventParts parts(fmt::format("\"position\":{},\"time\":{}", lsn.take(), time.take()),
-                     "\"columns\":" + columns.take(), "rows", limits.part_bytes_max);
+    EventParts parts(moment_json(at, clock_step), "\"columns\":" + columns.take(), "rows",
+                     limits.part_bytes_max);
     std::vector<std::optional<std::string>> cells;
     while (true) {
       TRY_ASSIGN(const bool more, rows.next(cells));
@@ -222,7 +219,7 @@ class ViewStream final : public Subscription {
       }
       parts.add(row);
     }
-    return Rows{{history, at.position}, parts.take()};
+    return Rows{{history, {at.position, clock_step}}, parts.take()};
   }
 
   ViewStreams& streams_;

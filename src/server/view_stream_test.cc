@@ -136,6 +136,48 @@ TEST_F(ViewStreamTest, RowsThenOneEventForEachCommitThatChangesThem) {
               testing::StartsWith(model::to_string(engine_->position().position) + "@"));
 }
 
+// Which of the changes at one position a subscriber has, his id says.
+TEST_F(ViewStreamTest, RowsThatTheClockMovesAreFollowedAtOnePosition) {
+  view_options_.clock = &clock_;
+  open_views({{"due",
+               "SELECT id FROM entries WHERE TIMESTAMPTZ '2023-11-14 22:13:20+00' + amount * "
+               "INTERVAL 1 SECOND <= now()"}});
+  begin();
+  for (int id = 1; id <= 5; ++id) {
+    const std::string number = std::to_string(id);
+    builder().insert(entries_, {number, "1", number, "x"});
+  }
+  ASSERT_EQ(commit(), "");
+  const auto pass = [&](int seconds) {
+    clock_.advance(std::chrono::seconds(seconds));
+    const Status passed = engine_->let_time_pass();
+    ASSERT_TRUE(passed.ok()) << passed.error().text();
+  };
+  const model::Position position = engine_->position().position;
+  Follower follower(*streams_, "due");
+  ASSERT_TRUE(follower.wait_log("snapshot "));
+  pass(1);
+  ASSERT_TRUE(follower.wait_rows("1"));
+  const std::string id = follower.folder.last_id();
+  pass(1);
+  ASSERT_TRUE(follower.wait_rows("1;2"));
+  pass(1);
+  ASSERT_TRUE(follower.wait_rows("1;2;3"));
+  EXPECT_EQ(engine_->position().position, position);
+  EXPECT_EQ(follower.folder.log(), "snapshot changes changes changes ");
+  // One who comes back, and one who comes in between.
+  Follower again(*streams_, "due", id);
+  ASSERT_TRUE(again.wait_log("changes changes "));
+  EXPECT_EQ(again.folder.log(), "changes changes ");
+  EXPECT_EQ(again.folder.rows(), "2;3");
+  Follower later(*streams_, "due");
+  ASSERT_TRUE(later.wait_rows("1;2;3"));
+  EXPECT_EQ(later.folder.last_id(), follower.folder.last_id());
+  pass(2);
+  for (Follower* each : {&follower, &later}) ASSERT_TRUE(each->wait_rows("1;2;3;4;5"));
+  EXPECT_EQ(later.folder.log(), "snapshot changes ");
+}
+
 TEST_F(ViewStreamTest, CompleteModeGivesAllRowsAtEveryChange) {
   open_views({{"balance", kBalance[0].sql, views::OutputMode::kComplete}});
   ASSERT_EQ(insert(1, 7, 11), "");

@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <cctype>
+#include <utility>
 
 #include "views/postgres_semantics.h"
+#include "views/scope.h"
+#include "views/temporal_filter.h"
 
 namespace pgweir::views {
 namespace {
@@ -84,8 +87,8 @@ std::size_t skip_call(const std::string& sql, std::size_t at) {
 
 class Analyser {
  public:
-  Analyser(const FunctionCatalog& functions, ViewDefinition& view)
-      : functions_(functions), view_(view) {}
+  Analyser(SqlParser& parser, const FunctionCatalog& functions, ViewDefinition& view)
+      : parser_(parser), functions_(functions), view_(view) {}
 
   // The names of WITH queries hide tables in what stands below them.
   void visit(const Json& node, std::set<std::string> ctes) {
@@ -109,7 +112,11 @@ class Analyser {
       ctes.insert(lower(text_of(entry, "key")));
     }
     for (const auto& [key, below] : node.items()) {
-      if (key != "cte_map") visit(below, ctes);
+      if (key == "where_clause" && type == "SELECT_NODE") {
+        visit_where(below, ctes);
+      } else if (key != "cte_map") {
+        visit(below, ctes);
+      }
     }
   }
 
@@ -120,7 +127,23 @@ class Analyser {
     view_.refusal = error(Code::kInvalid, place.empty() ? why : why + " at " + place);
   }
 
+  // Alone here now() may stand.
+  void visit_where(const Json& where, const std::set<std::string>& ctes) {
+    std::vector<Json> conjuncts;
+    split_conjuncts(where, &conjuncts);
+    for (const Json& conjunct : conjuncts) {
+      const TimeCondition condition = read_time_condition(parser_, conjunct);
+      if (!condition.problem.empty()) return refuse(condition.problem, condition.offset);
+      if (!condition.bounds.empty())
+        view_.clock = std::min(view_.clock.value_or(kNoOffset), *find_clock(conjunct));
+      const bool outside = std::exchange(clock_may_stand_, !condition.bounds.empty());
+      visit(conjunct, ctes);
+      clock_may_stand_ = outside;
+    }
+  }
+
   void check_expression(const Json& node) {
+    if (clock_may_stand_ && is_clock(node)) return;
     if (!child(node, "sample").is_null())
       return refuse("a sample is not the same twice, so a view cannot take one", offset_of(node));
     std::string why = functions_.refusal(node);
@@ -176,8 +199,10 @@ class Analyser {
     view_.refs.push_back(std::move(ref));
   }
 
+  SqlParser& parser_;
   const FunctionCatalog& functions_;
   ViewDefinition& view_;
+  bool clock_may_stand_ = false;
 };
 
 bool may_mean(const RelationRef& ref, const std::string& schema, const std::string& name) {
@@ -195,7 +220,8 @@ ViewDefinition analyse(SqlParser& parser, const FunctionCatalog& functions, View
     return view;
   }
   view.node = std::move(node).value();
-  Analyser(functions, view).visit(view.node, {});
+  Analyser(parser, functions, view).visit(view.node, {});
+  if (view.clock) write_clocks_as_calls(parser, view.node);
   std::sort(view.refs.begin(), view.refs.end(),
             [](const RelationRef& a, const RelationRef& b) { return a.start < b.start; });
   return view;

@@ -48,6 +48,9 @@ struct ViewDefinition {
   Json node;                      // the AST; null when the view is refused
   std::vector<RelationRef> refs;  // in the order of the text
   std::optional<Error> refusal;   // why it is no view, with line and column
+  // Where the first now() of a temporal filter stands; its WHERE, or that of a SELECT in it, has
+  // one.
+  std::optional<std::uint64_t> clock;
 };
 
 // Never fails: what is wrong with the view is in its `refusal`.

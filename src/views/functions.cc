@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "views/temporal_filter.h"
 #include "views/window_call.h"
 
 namespace pgweir::views {
@@ -61,6 +62,7 @@ Result<FunctionCatalog> FunctionCatalog::read(duck::Connection& connection) {
 
 std::string FunctionCatalog::refusal(const Json& expression) const {
   if (is_class(expression, "PARAMETER")) return "a view has no parameters";
+  if (is_clock(expression)) return clock_refusal(expression);
   if (is_class(expression, "COLUMN_REF")) {
     const auto names = names_of(expression);
     if (names.size() == 1 && time_words().contains(lower(names[0])))

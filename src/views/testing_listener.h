@@ -28,7 +28,7 @@ class TestingListener final : public ViewListener {
       told_ += fmt::format("{} {} {};", view, row[0].value_or("NULL"), row.back().value_or("NULL"));
     return {};
   }
-  void committed(const engine::EnginePosition&, bool whole) override {
+  void committed(const engine::EnginePosition&, std::int64_t, bool whole) override {
     told_ += whole ? "committed;" : "part;";
   }
   void rolled_back() override { told_ += "rolled back;"; }

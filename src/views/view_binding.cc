@@ -165,8 +165,13 @@ void ViewSet::bind(View& view) {
   }
   const std::optional<Error> lacking = lacking_columns(view);
   if (lacking && columns_named(view.definition).contains("*")) return refuse(*lacking);
+  const std::size_t views = views_.size(), ordered = order_.size();
+  clock_problem_.clear();
   const Status made = make_strategy_of(view);
-  if (!made.ok()) return refuse(lacking.value_or(made.error()));
+  if (!made.ok()) {
+    forget_parts(views, ordered);
+    return refuse(lacking.value_or(made.error()));
+  }
   view.fingerprint = fingerprint_of(view);
 }
 
@@ -218,6 +223,12 @@ Status ViewSet::make_strategy_of(View& view) {
                                  view.relations, windows, view.columns, watermarks_));
   }
   view.append = nullptr;
+  if (append && definition.clock) {
+    return error(Code::kInvalid,
+                 fmt::format("a view in append mode cannot go by now(), which is at {}",
+                             place_of(definition.source.sql, *definition.clock)),
+                 "its rows never change", "leave the mode as update");
+  }
   if (append) {
     for (auto& window : windows)
       if (window) window->only_sql = ClosedWindows::open_sql(view.name(), window->type);
@@ -297,6 +308,7 @@ std::string ViewSet::fingerprint_of(const View& view) const {
   std::string text = fmt::format("{} {} {} {}", kStateVersion, duck::library_version(),
                                  view.strategy->kind(), view.kept().source.sql);
   if (view.append != nullptr) text += " append";
+  if (view.temporal != nullptr) text += fmt::format(" steps of {}", ViewClock::kStepUs);
   const std::set<std::string> named = columns_named(view.kept());
   for (const Relation* relation : view.inputs) text += "\n" + fingerprint_of(*relation, named);
   return text;

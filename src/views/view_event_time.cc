@@ -59,8 +59,12 @@ Result<engine::ViewMaintainer::Portion> ViewSet::take_transactions(duck::Connect
                                                                    const model::Batch& batch,
                                                                    std::size_t first) {
   const std::size_t count = batch.transactions.size() - first;
-  if (watermarks_.empty()) return Portion{.transactions = count};
   TRY(before_changes(connection));
+  bool moves = false;
+  if (first == 0) {
+    TRY_ASSIGN(moves, advance_clock(connection));
+  }
+  if (watermarks_.empty()) return Portion{.transactions = count, .due = moves};
   if (event_time_stale_) {
     TRY(read_watermarks(connection, Keep::kUnchanged));
     for (const auto& view : views_)
@@ -79,6 +83,7 @@ Result<engine::ViewMaintainer::Portion> ViewSet::take_transactions(duck::Connect
       portion.due = true;
     }
   }
+  portion.due = portion.due || moves;
   if (portion.transactions == count) TRY(watermarks_.write(connection));
   return portion;
 }

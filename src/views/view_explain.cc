@@ -52,7 +52,10 @@ std::string text_of(const Explanation& told) {
   for (const auto& part : told.parts) {
     text += fmt::format("  {}: {} ({})\n    {}\n    reads {}", part.name, part.strategy,
                         part.reason, part.sql, joined(part.reads));
-    text += part.stored ? fmt::format("; {} rows kept\n", part.rows) : "; keeps no rows\n";
+    if (part.is_temporal)
+      text += fmt::format("; {} changes to come are kept\n", part.rows);
+    else
+      text += part.stored ? fmt::format("; {} rows kept\n", part.rows) : "; keeps no rows\n";
   }
   if (told.parts.empty() && view.strategy == "affected keys")
     text += "  computed anew for the keys whose rows have changed, and compared with what it was\n";
@@ -124,6 +127,7 @@ void ViewSet::tell_parts(const View& view, Explanation& told) const {
     shown.reason = part.reason;
     for (const Relation* input : part.inputs) shown.reads.push_back(name_for_people(*input));
     shown.stored = relation.stored;
+    shown.is_temporal = part.temporal != nullptr;
     shown.rows = part.live() ? part.rows : 0;
     if (cost_of(shown.strategy) > cost_of(told.view.strategy)) {
       told.view.strategy = shown.strategy;

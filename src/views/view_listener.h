@@ -4,6 +4,7 @@
 // Threads: the engine's. A listener holds the engine up: it waits for nobody.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "base/result.h"
@@ -23,9 +24,11 @@ class ViewListener {
   // the row came, or went when negative). After an error the batch is rolled back, and comes again.
   virtual Status changed(duck::Connection& connection, const std::string& view,
                          const std::string& select) = 0;
-  // What changed() told since the last commit or rollback is true at `position`; with `whole` as
-  // false only together with what is told up to the next commit.
-  virtual void committed(const engine::EnginePosition& position, bool whole) = 0;
+  // What changed() told since the last commit or rollback is true at `position`, and at this step
+  // of the views' clock, by which alone they may change, too; with `whole` as false only together
+  // with what is told up to the next commit.
+  virtual void committed(const engine::EnginePosition& position, std::int64_t clock_step,
+                         bool whole) = 0;
   virtual void rolled_back() = 0;
   // It is committed that the view's rows became others without changed(): it was built anew or set
   // aside, its definition changed, or it is gone. Before committed() of the same commit.

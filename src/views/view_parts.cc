@@ -71,10 +71,13 @@ Status ViewSet::plan_view(View& view, const std::string& select,
   const ViewDefinition* definition = &view.definition;
   std::vector<const Relation*> relations = view.relations;
   std::vector<std::optional<Window>> own_windows = windows;
-  bool planned = view.extent != Extent::kAny;
+  bool planned = view.extent != Extent::kAny && !definition->clock;
   if (planned) plan_few_rows(view, view.extent, relations, &input);
   std::string reason;
   for (int layer = 0; layer < kLayersMax && !planned; ++layer) {
+    const BoundSelect whole{*definition, relations, own_windows, view.columns};
+    if (definition->clock) TRY(plan_temporal(view, whole, &input, &planned));
+    if (planned) return {};
     input.sessions = plan_sessions(*definition, relations, own_windows);
     if (input.sessions) {
       view.reason = "the sessions of the partitions that change";
@@ -84,7 +87,7 @@ Status ViewSet::plan_view(View& view, const std::string& select,
       planned = true;
       break;
     }
-    TRY(plan_rest(view, *definition, relations, own_windows, &planned));
+    if (!definition->clock) TRY(plan_rest(view, *definition, relations, own_windows, &planned));
     if (reason.empty()) reason = view.reason;
     if (planned) break;
     int number = 0;
@@ -92,9 +95,7 @@ Status ViewSet::plan_view(View& view, const std::string& select,
       return fmt::format("pgweir_part {} {}", view.name(),
                          views_.size() - views + static_cast<std::size_t>(++number));
     };
-    TRY_ASSIGN(const auto outline,
-               take_apart(*parser_, *functions_,
-                          {*definition, relations, own_windows, view.columns}, name_part));
+    TRY_ASSIGN(const auto outline, take_layer(view, whole, name_part));
     bool added = false;
     if (outline) TRY(add_parts(view, *outline, &added));
     if (!added) break;
@@ -112,7 +113,7 @@ Status ViewSet::plan_view(View& view, const std::string& select,
     TRY(bind_rest(view, outline->sql, &relations, &own_windows, &bound));
     if (!bound) break;
     definition = view.rest.get();
-    if (outline->extent != Extent::kAny) {
+    if (outline->extent != Extent::kAny && !definition->clock) {
       plan_few_rows(view, outline->extent, relations, &input);
       input.select = ResolvedSql(*definition, relations, own_windows, [](const Relation& relation) {
                        return relation.rows;
@@ -124,6 +125,8 @@ Status ViewSet::plan_view(View& view, const std::string& select,
     input.plan = view.plan;
     input.keyed = view.keyed;
     input.lookups = view.lookups;
+  } else if (view.definition.clock) {
+    return clock_refused(view, "the SELECT around it cannot be taken apart");
   } else {
     forget_parts(views, ordered);
     view.rest.reset();

@@ -50,6 +50,7 @@ Status ViewSet::open(engine::Engine& engine) {
   const auto create_tables = [&connection]() -> Status {
     TRY(ViewCatalog::create(connection));
     TRY(Watermarks::create(connection));
+    TRY(ViewClock::create(connection));
     return ClosedWindows::create(connection);
   };
   TRY(duck::in_transaction(connection, create_tables));
@@ -110,7 +111,10 @@ Status ViewSet::set_up_all(duck::Connection& connection, Transactions transactio
     const auto found = stored.find(name);
     return found == stored.end() ? nullptr : &found->second;
   };
-  const auto time = [&] { return read_watermarks(connection, keep); };
+  const auto time = [&]() -> Status {
+    TRY(start_clock(connection, stored, keep));
+    return read_watermarks(connection, keep);
+  };
   TRY(own ? duck::in_transaction(connection, time) : time());
   const auto attempt = [&](View& view, const std::function<Status()>& body) -> Status {
     const Status done = own ? duck::in_transaction(connection, body) : body();
@@ -231,7 +235,10 @@ Status ViewSet::before_changes(duck::Connection& connection) {
     return error(Code::kInternal,
                  fmt::format("view {} failed and was not set aside", failing_->name()));
   if (made_at_ && *made_at_ != engine_->position().position) made_at_.reset();
-  return undone_ ? open_again(connection) : Status{};
+  if (undone_) return open_again(connection);
+  if (clock_stale_) TRY(clock_.read(connection));
+  clock_stale_ = false;
+  return {};
 }
 
 // Binds everything anew inside the engine's transaction; what is unchanged keeps its state.
@@ -260,7 +267,9 @@ Status ViewSet::mirrors_changed(duck::Connection& connection, std::vector<engine
 }
 
 void ViewSet::rolled_back() {
-  event_time_stale_ = true;
+  event_time_stale_ = clock_stale_ = true;
+  for (const auto& view : views_)
+    if (view->temporal != nullptr) view->temporal->forget();
   if (made_at_) undone_ = true;
   made_at_.reset();
   mirrors_now_.reset();
@@ -319,9 +328,9 @@ Status ViewSet::batch_applied(duck::Connection& connection) {
 Status ViewSet::finish(duck::Connection& connection, View& view) {
   const auto change = view.strategy->finish(connection);
   if (!change.ok()) return failed(view, change.error());
+  view.rows = static_cast<std::uint64_t>(static_cast<std::int64_t>(view.rows) + change->rows_more);
   if (!change->any) return {};
   view.changed = true;
-  view.rows = static_cast<std::uint64_t>(static_cast<std::int64_t>(view.rows) + change->rows_more);
   TRY(tell_listener(connection, view));
   return give_delta(connection, view.strategy->relation());
 }
@@ -348,7 +357,9 @@ void ViewSet::tell_replaced() {
 void ViewSet::committed(const engine::EnginePosition& position, bool whole) {
   listener_failed_ = false;
   tell_replaced();
-  if (listener_ != nullptr) listener_->committed(position, whole);
+  if (listener_ != nullptr) listener_->committed(position, clock_.step(), whole);
+  MutexLock lock(mutex_);
+  published_now_us_ = clock_.now_us();
 }
 
 Status ViewSet::end_batch() {

@@ -20,17 +20,19 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "engine/engine.h"
+#include "io/clock.h"
 #include "views/analysis.h"
 #include "views/append_strategy.h"
 #include "views/arrangement.h"
+#include "views/outline.h"
 #include "views/strategy.h"
+#include "views/temporal_strategy.h"
 #include "views/view_catalog.h"
+#include "views/view_clock.h"
 #include "views/view_listener.h"
 #include "views/watermarks.h"
 
 namespace pgweir::views {
-
-struct Outline;
 
 enum class ViewState {
   kLive,
@@ -83,8 +85,9 @@ struct Explanation {
     std::string strategy;
     std::string reason;
     std::vector<std::string> reads;
-    bool stored = true;      // else its rows are computed where they are needed
-    std::uint64_t rows = 0;  // that it keeps
+    bool stored = true;        // else its rows are computed where they are needed
+    bool is_temporal = false;  // its rows enter and leave by the clock
+    std::uint64_t rows = 0;    // that it keeps; of a temporal one the times at which they will
   };
   std::vector<Part> parts;
   std::string text;
@@ -104,6 +107,8 @@ struct ViewSetOptions {
   // Of the first rows of a relation so many are kept beyond twice those that a view needs: before
   // so many have gone it is not read again.
   std::size_t first_rows_spare = 1000;
+  // The wall clock, that of the machine without one. Must outlive the ViewSet.
+  const io::Clock* clock = nullptr;
 };
 
 // What other definitions made of the views, by name.
@@ -154,12 +159,19 @@ class ViewSet : public engine::ViewMaintainer {
   // One, or none (nullptr). Not while the engine is in a call; it must outlive that.
   void set_listener(ViewListener* listener) { listener_ = listener; }
 
+  // What now() is, in microseconds since 1970-01-01 UTC, as last committed; nothing before there
+  // was a view that goes by it. Any thread.
+  std::optional<std::int64_t> now_us() const;
+  // Whether rows enter or leave by now if Engine::let_time_pass() is called.
+  bool is_time_due() const;
+
   // ViewMaintainer.
   Result<Portion> take_transactions(duck::Connection& connection, const model::Batch& batch,
                                     std::size_t first) override;
   Status table_changed(duck::Connection& connection, const engine::Mirror& mirror,
                        const engine::Delta& delta) override;
   Status batch_applied(duck::Connection& connection) override;
+  Status time_passes(duck::Connection& connection) override;
   Status rebuild(duck::Connection& connection) override;
   Status table_replaced(duck::Connection& connection, const engine::Mirror& mirror) override;
   Status table_stopped(duck::Connection& connection, const engine::Mirror& mirror) override;
@@ -232,6 +244,17 @@ class ViewSet : public engine::ViewMaintainer {
   Status end_batch();
   bool loading(duck::Connection& connection) const;
 
+  // What goes by the clock (view_temporal.cc).
+  Status plan_temporal(View& view, const BoundSelect& select, StrategyInput* input, bool* planned);
+  Result<std::optional<Outline>> take_layer(const View& view, const BoundSelect& select,
+                                            const NamePart& name_part);
+  Error clock_refused(const View& view, const std::string& why) const;
+  bool goes_by_clock() const;
+  std::int64_t wall_us() const;
+  Status start_clock(duck::Connection& connection, const std::map<std::string, StoredView>& stored,
+                     Keep keep);
+  Result<bool> advance_clock(duck::Connection& connection);
+
   // Event time (view_event_time.cc).
   void declare_closed_windows();
   Status read_watermarks(duck::Connection& connection, Keep keep);
@@ -272,6 +295,10 @@ class ViewSet : public engine::ViewMaintainer {
   bool listener_failed_ = false;    // since the last commit
   Watermarks watermarks_;
   bool event_time_stale_ = true;  // what is in memory of it may not be what the database has
+  const io::RealClock machine_clock_;
+  ViewClock clock_;
+  bool clock_stale_ = true;    // the same
+  std::string clock_problem_;  // of a part of the view that is bound: why now() cannot be followed
 
   engine::Engine* engine_ = nullptr;
   std::map<std::string, std::unique_ptr<Relation>> mirrors_;  // by qualified name
@@ -299,6 +326,7 @@ class ViewSet : public engine::ViewMaintainer {
   mutable Mutex mutex_;
   std::vector<Explanation> published_ GUARDED_BY(mutex_);
   std::vector<WatermarkInfo> published_watermarks_ GUARDED_BY(mutex_);
+  std::int64_t published_now_us_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace pgweir::views

@@ -36,7 +36,8 @@ struct ViewSet::View {
   std::string reason;
   std::vector<engine::StoreColumn> columns;
   std::unique_ptr<ViewStrategy> strategy;
-  AppendStrategy* append = nullptr;  // `strategy`, in append mode
+  AppendStrategy* append = nullptr;      // `strategy`, in append mode
+  TemporalStrategy* temporal = nullptr;  // `strategy`, of a temporal filter
   std::string fingerprint;
 
   // Of keeping.

@@ -224,8 +224,10 @@ TEST_F(ViewSetTest, ABadDefinitionStopsNoOther) {
   EXPECT_EQ(error_of("b"),
             "refused: Referenced column \"amont\" not found in FROM clause! at 1:8 "
             "(Candidate bindings: \"amount\", \"account_id\")");
-  EXPECT_EQ(error_of("c"),
-            "refused: now() is volatile, so a view cannot be kept up to date with it at 2:3");
+  EXPECT_EQ(
+      error_of("c"),
+      "refused: now() changes by itself: a view may have it in WHERE alone, compared with a time "
+      "of its rows: created_at > now() - INTERVAL 1 HOUR at 2:3");
   EXPECT_THAT(error_of("d"), testing::HasSubstr("refused: the view reads a, which is refused"));
   EXPECT_EQ(error_of("e"),
             "refused: the view reads itself in a circle (e, f). take one view out of it");

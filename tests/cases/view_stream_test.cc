@@ -236,4 +236,65 @@ TEST(ViewStream, SqlWatchPrintsAgainWhenTheAnswerChanges) {
   EXPECT_EQ(watch->wait(60s).value(), 0);
 }
 
+TEST(ViewStream, RowsEnterAndLeaveByThemselves) {
+  Scenario scenario("CREATE TABLE notes (id int PRIMARY KEY, starts timestamptz, ends timestamptz)",
+                    "views:\n  begun: SELECT id FROM notes WHERE starts <= now()\n"
+                    "  going_on: SELECT id FROM notes WHERE now() BETWEEN starts AND ends\n"
+                    "  how_many: SELECT count(*) AS n FROM going_on\n");
+  ASSERT_TRUE(scenario.start());
+  const std::string& url = scenario.program().url();
+  Follower begun(url, "begun"), going_on(url, "going_on"), how_many(url, "how_many");
+  // Nothing else is written from here on.
+  ASSERT_TRUE(scenario.change(
+      "INSERT INTO notes SELECT i, now() + i * interval '300 ms', now() + i * interval '300 ms' + "
+      "interval '3 s' FROM generate_series(1, 30) AS i"));
+  const std::string at_the_clock =
+      "SELECT id FROM notes WHERE (SELECT now FROM pgweir.clock) BETWEEN starts AND ends";
+  const auto wrong_rows = [&] {
+    return scenario.ours(fmt::format(
+        "SELECT (SELECT count(*) FROM (FROM going_on EXCEPT {0})) + (SELECT count(*) FROM ({0} "
+        "EXCEPT "
+        "FROM going_on)) + abs((SELECT count(*) FROM going_on) - (SELECT n FROM how_many))",
+        at_the_clock));
+  };
+  const auto begun_so_far = [&] { return std::stoi(scenario.ours("SELECT count(*) FROM begun")); };
+  ASSERT_TRUE(wait_for(120s, [&] {
+    EXPECT_EQ(wrong_rows(), "0");
+    return begun_so_far() >= 10;
+  }));
+  // Killed in the middle, they go on.
+  scenario.program().kill();
+  scenario.program().start();
+  ASSERT_TRUE(scenario.program().wait_ready());
+  std::string all;
+  for (int i = 1; i <= 30; ++i) all += (i == 1 ? "" : ";") + std::to_string(i);
+  EXPECT_TRUE(begun.wait_rows(sorted_rows(all))) << begun.rows() << " after " << begun.log();
+  EXPECT_TRUE(going_on.wait_rows("")) << going_on.rows() << " after " << going_on.log();
+  EXPECT_TRUE(how_many.wait_rows("0")) << how_many.rows() << " after " << how_many.log();
+  EXPECT_EQ(wrong_rows(), "0");
+  EXPECT_THAT(begun.log(), HasSubstr("changes "));
+
+  // Nor does an answer that is shown again wait for a change of a table.
+  const std::string file = scenario.directory() + "/watch.txt";
+  auto watch = io::Process::start(
+      {.arguments = {program_path(), "-c", scenario.program().config_file(), "sql",
+                     "SELECT count(*) AS n FROM begun", "--watch", "--json"},
+       .output = file});
+  ASSERT_TRUE(watch.ok());
+  const auto watched = [&] {
+    std::ifstream lines(file);
+    std::string last;
+    for (std::string line; std::getline(lines, line);) {
+      const Json answer = Json::parse(line, nullptr, false);
+      if (answer.is_object()) last = answer["rows"].dump();
+    }
+    return last;
+  };
+  ASSERT_TRUE(wait_for(60s, [&] { return watched() == "[[30]]"; })) << watched();
+  ASSERT_TRUE(scenario.change("INSERT INTO notes VALUES (31, now() + interval '2 s')"));
+  ASSERT_TRUE(wait_for(120s, [&] { return watched() == "[[31]]"; })) << watched();
+  (void)watch->signal(SIGINT);
+  EXPECT_EQ(watch->wait(60s).value(), 0);
+}
+
 }  // namespace pgweir::harness
