@@ -271,6 +271,11 @@ Tree Expressions::inner_where(const Scope& outer, const Scope& inner, bool corre
     if (inside && outside)
       conditions.push_back(
           branch("bool", dice_.one_in(6) ? "@a < @b" : "@a = @b", {*inside, *outside}));
+    // Besides another comparison, which is no equality.
+    const auto other = column(inner, type), others = column(outer, type);
+    if (inside && outside && other && others && dice_.one_in(6))
+      conditions.push_back(
+          optional(branch("bool", dice_.percent(60) ? "@a <> @b" : "@a >= @b", {*other, *others})));
   }
   if (conditions.empty() || dice_.percent(40)) conditions.push_back(optional(predicate(inner, 0)));
   return optional(branch("", " WHERE @a", {list(" AND ", std::move(conditions))}));
@@ -289,10 +294,17 @@ Tree Expressions::subquery_predicate(const Scope& scope) {
   if (form < 8) {
     const Type type = comparable_type(inner);
     const auto inside = column(inner, type);
-    if (inside)
+    if (inside) {
+      const char* text =
+          form < 6 ? "@a IN (SELECT @b FROM @c@d)" : "@a NOT IN (SELECT @b FROM @c@d)";
+      if (dice_.one_in(6))
+        text = dice_.pick({"@a = ANY (SELECT @b FROM @c@d)", "@a <> ALL (SELECT @b FROM @c@d)",
+                           "@a < ANY (SELECT @b FROM @c@d)", "@a >= ALL (SELECT @b FROM @c@d)",
+                           "@a IN (SELECT @b FROM @c@d ORDER BY 1 LIMIT 2)"});
       return branch(
-          "bool", form < 6 ? "@a IN (SELECT @b FROM @c@d)" : "@a NOT IN (SELECT @b FROM @c@d)",
+          "bool", text,
           {of_type(scope, type, 0), *inside, from, inner_where(scope, inner, dice_.one_in(4))});
+    }
   }
   const Expression value = scalar_subquery(scope);
   return branch("bool", fmt::format("@a {} @b", dice_.pick({"=", "<", ">=", "<>"})),
@@ -304,7 +316,14 @@ Expression Expressions::scalar_subquery(const Scope& scope) {
   const ScopeItem& item = inner[0];
   const Tree from = leaf("", item.relation.name + " AS " + item.alias);
   const Tree where = inner_where(scope, inner, dice_.percent(60));
-  switch (dice_.up_to(3)) {
+  switch (dice_.up_to(5)) {
+    case 5:
+      return {branch("int",
+                     dice_.pick({"(SELECT @c FROM @a@b ORDER BY 1 LIMIT 1)",
+                                 "(SELECT @c FROM @a@b ORDER BY 1 DESC LIMIT 1)",
+                                 "(SELECT @c FROM @a@b ORDER BY 1 LIMIT 1 OFFSET 1)"}),
+                     {from, where, of_type(inner, Type::kInt, 0)}),
+              Type::kInt, true};
     case 0:
       return {branch("bigint", "(SELECT count(*) FROM @a@b)", {from, where}), Type::kBigint, true};
     case 1:

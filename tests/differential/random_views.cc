@@ -174,7 +174,12 @@ class Maker {
     std::string columns = dice_.pick(shared);
     if (dice_.one_in(4) && columns != shared.front()) columns += ", " + shared.front();
     const char* word = dice_.pick({"JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"});
-    out.tree = branch("from", fmt::format("@a {} @b USING ({})", word, columns),
+    // Columns of one name have one type in all tables.
+    const bool natural =
+        dice_.one_in(4) && out.scope[0].relation.is_table && right.relation.is_table;
+    out.tree = branch("from",
+                      natural ? fmt::format("@a NATURAL {} @b", word)
+                              : fmt::format("@a {} @b USING ({})", word, columns),
                       {std::move(out.tree), std::move(tree)});
     out.rows = std::max(out.rows, rows);
     out.scope.push_back(std::move(right));
@@ -193,6 +198,17 @@ class Maker {
   void join(From& out, int depth) {
     auto [tree, right] = item(depth);
     auto condition = equality(out.scope, right, out.rows);
+    const double pairs = out.rows * right.relation.rows;
+    if (pairs < kRowsMax && dice_.one_in(12)) {
+      Scope both = out.scope;
+      both.push_back(right);
+      condition = make_.predicate(both, 0);
+      out.rows = pairs / 2;
+      out.tree =
+          branch("from", "@a JOIN @b ON @c", {std::move(out.tree), std::move(tree), *condition});
+      out.scope = std::move(both);
+      return;
+    }
     if (!condition) return;
     Scope both = out.scope;
     both.push_back(right);
