@@ -306,7 +306,7 @@ class CanonicalTaker {
     if (is_outer(from_)) {
       for (const char* side : {"left", "right"}) {
         Json& below = child_of(from_, side);
-        if (!is_plain_table(below)) take_from(below, &found);
+        if (!is_plain_table(below)) take_from(below, &found, taken_where(below, side));
       }
       if (!found && same_relations()) take_from(child_of(from_, "right"), &found);
     } else {
@@ -331,8 +331,32 @@ class CanonicalTaker {
     }
   }
 
+  // The conditions of WHERE that go by this side of the outer join alone, when every row of it is
+  // in the result: they hold before the join as behind it.
+  Json taken_where(const Json& below, const std::string& side) {
+    const std::string kind = text_of(from_, "join_type");
+    if (where_.is_null() || kind != (side == "left" ? "LEFT" : "RIGHT")) return nullptr;
+    std::vector<std::size_t> leaves;
+    leaves_of(below, &leaves);
+    std::vector<Json> written, kept, taken;
+    split_conjuncts(where_, &written);
+    for (const Json& conjunct : written) {
+      bool within = true, any = false;
+      walk(conjunct, [&](const Json& node) {
+        const auto place = scope_.place_of_reference(node);
+        any = any || place;
+        within = within &&
+                 (!place || std::find(leaves.begin(), leaves.end(), place->input) != leaves.end());
+        return within;
+      });
+      (any && within ? taken : kept).push_back(conjunct);
+    }
+    where_ = conjunction_of(kept);
+    return conjunction_of(taken);
+  }
+
   // Makes a part of a subtree of FROM.
-  void take_from(Json& from, bool* found) {
+  void take_from(Json& from, bool* found, const Json& where = nullptr) {
     std::vector<std::size_t> leaves;
     leaves_of(from, &leaves);
     const Json taken = from;
@@ -342,7 +366,7 @@ class CanonicalTaker {
     conditions_of(from_, &expressions);
     std::vector<const Json*> named(expressions.begin(), expressions.end());
     const std::string part =
-        part_of(taken, nullptr, places_in(named, leaves), {}, alias, expressions);
+        part_of(taken, where, places_in(named, leaves), {}, alias, expressions);
     from = table_node(part, alias);
     *found = true;
   }

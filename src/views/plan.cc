@@ -125,6 +125,8 @@ class Planner {
     const auto side = [&](std::size_t input, const std::string& column) {
       return scope_.reference(input, *scope_.find_column(input, column));
     };
+    for (std::size_t i = 0, written_ones = conjuncts.size(); i < written_ones; ++i)
+      common_conjuncts(conjuncts[i], &conjuncts);
     for (const Scope::Using& pair : scope_.usings()) {
       conjuncts.push_back({{"class", "COMPARISON"},
                            {"type", "COMPARE_EQUAL"},
@@ -151,6 +153,24 @@ class Planner {
       if (scope_.is_expression_key(conjunct)) return no("a join by an expression");
     every_pair_ = true;
     return find_steps(plan_, true);
+  }
+
+  // (a AND b) OR (a AND c): a holds in any case, and may be what is joined by.
+  static void common_conjuncts(const Json& condition, std::vector<Json>* conjuncts) {
+    if (text_of(condition, "type") != "CONJUNCTION_OR") return;
+    std::vector<Json> common;
+    bool first = true;
+    for (Json branch : child(condition, "children")) {
+      strip_offsets(branch);
+      std::vector<Json> own;
+      split_conjuncts(branch, &own);
+      if (first) common = own;
+      std::erase_if(common, [&](const Json& conjunct) {
+        return std::find(own.begin(), own.end(), conjunct) == own.end();
+      });
+      first = false;
+    }
+    conjuncts->insert(conjuncts->end(), common.begin(), common.end());
   }
 
   void note_join_key(const Json& conjunct) {

@@ -31,15 +31,22 @@ std::string column_name(std::size_t number) {
   return fmt::format("pgweir_c{}", number);
 }
 
+// The outer values that a subquery is computed for, as a table in it.
+constexpr const char* kOuterValues = "pgweir_outer";
+
 class PredicateTaker {
  public:
   PredicateTaker(SqlParser& parser, const FunctionCatalog& functions, const BoundSelect& select,
                  const NamePart& name_part)
-      : functions_(functions), select_(select), builder_(parser, name_part) {}
+      : functions_(functions),
+        select_(select),
+        outer_(select.definition, select.relations, select.windows),
+        builder_(parser, name_part) {}
 
   Result<std::optional<Outline>> run(Json node) {
     if (text_of(node, "type") != "SELECT_NODE") return std::optional<Outline>();
-    const bool taken = qualify_stars(node) && conjuncts(node) && items(node) &&
+    if (has_subquery(child(node, "having"))) return builder_.result(above_groups(node));
+    const bool taken = outside(node) && qualify_stars(node) && conjuncts(node) && items(node) &&
                        !has_subquery(node) && !builder_.outline().parts.empty();
     if (taken) builder_.outline().sql = builder_.printed(node);
     return builder_.result(taken);
@@ -52,6 +59,99 @@ class PredicateTaker {
     std::vector<Json> inside;  // equal to
     std::vector<Json> outside;
   };
+
+  // HAVING n > (SELECT ...): the groups become a part, of whose rows this is a condition.
+  bool above_groups(Json& node) {
+    std::vector<Json> found;
+    bool alone = true;
+    const auto note = [&](const Json& below) {
+      if (is_class(below, "SUBQUERY")) {
+        const auto sql = builder_.parser().print_select(child(child(below, "subquery"), "node"));
+        alone = alone && sql.ok() && builder_.parser().describe(sql.value()).ok();
+        return false;
+      }
+      const bool value =
+          is_class(below, "COLUMN_REF") ||
+          (is_class(below, "FUNCTION") && functions_.is_aggregate(text_of(below, "function_name")));
+      if (value && std::find(found.begin(), found.end(), below) == found.end())
+        found.push_back(below);
+      return !value;
+    };
+    Json having = child(node, "having");
+    walk(having, note);
+    if (!alone || text_of(node, "aggregate_handling") != "STANDARD_HANDLING" ||
+        !child(node, "qualify").is_null())
+      return false;
+    std::vector<std::string> names, shown;
+    for (const auto& column : select_.columns) shown.push_back(column.name);
+    names = shown;
+    for (const Json& value : found) {
+      names.push_back(fmt::format("pgweir_h{}", names.size()));
+      Json item = value;
+      item["alias"] = names.back();
+      node["select_list"].push_back(std::move(item));
+      replace_equal(having, value, make_column_ref({names.back()}));
+    }
+    node["having"] = nullptr;
+    const std::string part = builder_.add_part(node, names);
+    Json list = Json::array();
+    for (const std::string& name : shown) list.push_back(make_column_ref({name}));
+    Json rest = select_node(std::move(list), table_node(part, "pgweir_groups"));
+    rest["where_clause"] = std::move(having);
+    builder_.outline().sql = builder_.printed(rest);
+    return true;
+  }
+
+  // The names of the outer FROM, before anything is joined to it.
+  bool outside(Json& node) {
+    Json& from = node["from_table"];
+    without_commas(from);
+    from_ = from;
+    if (!outer_.add_any_from(from)) return false;
+    // What is joined stands behind the conditions: without them FROM may be far more rows.
+    if (text_of(from, "type") != "JOIN" || text_of(from, "join_type") != "INNER" ||
+        text_of(from, "ref_type") != "REGULAR" || !child(from, "using_columns").empty() ||
+        child(node, "where_clause").is_null())
+      return true;
+    std::vector<Json> written, kept, moved = {child(from, "condition")};
+    split_conjuncts(child(node, "where_clause"), &written);
+    for (const Json& conjunct : written) {
+      bool known = !has_subquery(conjunct);
+      walk(conjunct, [&](const Json& below) {
+        known = known && (!is_class(below, "COLUMN_REF") || outer_.find(names_of(below)));
+        return known;
+      });
+      (known ? moved : kept).push_back(conjunct);
+    }
+    from["condition"] = conjunction_of(moved);
+    node["where_clause"] = conjunction_of(kept);
+    return true;
+  }
+
+  // The table of the outer FROM of which alone the expressions name columns.
+  std::optional<Json> outer_table_of(const std::vector<Json>& expressions) const {
+    std::optional<std::size_t> only;
+    bool known = true;
+    for (const Json& expression : expressions) {
+      walk(expression, [&](const Json& node) {
+        if (!is_class(node, "COLUMN_REF")) return true;
+        const auto place = outer_.find(names_of(node));
+        known = known && place && (!only || *only == place->input);
+        if (place) only = place->input;
+        return true;
+      });
+    }
+    if (!known || !only) return std::nullopt;
+    std::size_t next = 0;
+    return table_at(from_, *only, &next);
+  }
+
+  static std::optional<Json> table_at(const Json& from, std::size_t wanted, std::size_t* next) {
+    if (text_of(from, "type") != "JOIN")
+      return (*next)++ == wanted ? std::optional(from) : std::nullopt;
+    auto left = table_at(child(from, "left"), wanted, next);
+    return left ? left : table_at(child(from, "right"), wanted, next);
+  }
 
   // The parts that are joined must not show in a star.
   bool qualify_stars(Json& node) {
@@ -126,12 +226,16 @@ class PredicateTaker {
       if (side_of(scope, condition) == Side::kOutside) return false;
     for (const Json& item : child(node, "select_list"))
       if (!is_class(item, "STAR") && side_of(scope, item) != Side::kInside) return false;
-    std::vector<Json> written, kept;
+    std::vector<Json> written, kept, unequal;
     if (!child(node, "where_clause").is_null())
       split_conjuncts(child(node, "where_clause"), &written);
     for (Json& conjunct : written) {
       if (side_of(scope, conjunct) == Side::kInside) {
         kept.push_back(std::move(conjunct));
+        continue;
+      }
+      if (is_unequal(conjunct)) {
+        unequal.push_back(std::move(conjunct));
         continue;
       }
       if (text_of(conjunct, "type") != "COMPARE_EQUAL") return false;
@@ -142,7 +246,70 @@ class PredicateTaker {
       inner->inside.push_back(l == Side::kInside ? left : right);
       inner->outside.push_back(l == Side::kInside ? right : left);
     }
+    if (!unequal.empty() && !meet_outer(scope, unequal, &kept, inner)) return false;
     inner->node["where_clause"] = conjunction_of(kept);
+    return true;
+  }
+
+  static bool is_unequal(const Json& conjunct) {
+    const std::string kind = text_of(conjunct, "type");
+    return kind == "COMPARE_NOTEQUAL" || kind == "COMPARE_LESSTHAN" ||
+           kind == "COMPARE_LESSTHANOREQUALTO" || kind == "COMPARE_GREATERTHAN" ||
+           kind == "COMPARE_GREATERTHANOREQUALTO";
+  }
+
+  // Conditions that are no equalities are met inside: the different outer values that the subquery
+  // names are joined to its FROM, and it is found by all of them. A comparison with NULL does not
+  // hold, so that outer rows with a NULL may go without.
+  bool meet_outer(const Scope& scope, std::vector<Json>& unequal, std::vector<Json>* kept,
+                  Inner* inner) {
+    std::vector<Json> values = inner->outside;
+    for (Json& conjunct : unequal) {
+      for (const char* side : {"left", "right"}) {
+        const Side named = side_of(scope, child(conjunct, side));
+        if (named == Side::kBoth) return false;
+        if (named == Side::kOutside) values.push_back(child(conjunct, side));
+      }
+    }
+    for (Json& value : values) strip_offsets(value);
+    const auto table = outer_table_of(values);
+    if (!table) return false;
+    Json list = Json::array();
+    std::vector<Json> conditions = unequal;
+    for (std::size_t i = 0; i < inner->outside.size(); ++i)
+      conditions.push_back(equality(inner->inside[i], inner->outside[i]));
+    for (Json& condition : conditions) strip_offsets(condition);
+    inner->inside.clear();
+    inner->outside.clear();
+    std::vector<Json> each;
+    for (const Json& value : values) {
+      if (std::find(each.begin(), each.end(), value) != each.end()) continue;
+      each.push_back(value);
+      const std::string name = fmt::format("pgweir_d{}", list.size());
+      const Json inside = make_column_ref({kOuterValues, name});
+      for (Json& condition : conditions)
+        for (const char* side : {"left", "right"})
+          if (condition[side] == value) condition[side] = inside;
+      Json item = value;
+      item["alias"] = name;
+      list.push_back(std::move(item));
+      inner->inside.push_back(inside);
+      inner->outside.push_back(value);
+    }
+    Json distinct = select_node(std::move(list), *table);
+    distinct["modifiers"] =
+        Json::array({{{"type", "DISTINCT_MODIFIER"}, {"distinct_on_targets", Json::array()}}});
+    restore_offsets(distinct);
+    const std::string part = builder_.add_part(builder_.printed(distinct));
+    for (Json& condition : conditions) {
+      restore_offsets(condition);
+      kept->push_back(std::move(condition));
+    }
+    for (Json& value : inner->outside) restore_offsets(value);
+    Json& from = inner->node["from_table"];
+    without_commas(from);
+    const Json written = from;
+    from = join_node(written, table_node(part, kOuterValues), "INNER", nullptr);
     return true;
   }
 
@@ -407,6 +574,8 @@ class PredicateTaker {
 
   const FunctionCatalog& functions_;
   const BoundSelect& select_;
+  Scope outer_;
+  Json from_;  // the outer one
   OutlineBuilder builder_;
 };
 

@@ -53,6 +53,15 @@ Json join_node(Json left, Json right, const std::string& kind, Json condition) {
           {"duplicate_eliminated_columns", Json::array()}};
 }
 
+void without_commas(Json& from) {
+  if (text_of(from, "type") != "JOIN") return;
+  without_commas(from["left"]);
+  without_commas(from["right"]);
+  if (text_of(from, "ref_type") != "CROSS") return;
+  from["ref_type"] = "REGULAR";
+  from["condition"] = true_node();
+}
+
 Json select_node(Json select_list, Json from) {
   return {{"type", "SELECT_NODE"},
           {"modifiers", Json::array()},

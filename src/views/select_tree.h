@@ -23,6 +23,8 @@ Json true_node();
 // `kind` is "INNER", "LEFT" ...; without a condition every row meets every other. No CROSS join: as
 // text that is a comma, behind which another join would bind closer.
 Json join_node(Json left, Json right, const std::string& kind, Json condition);
+// Makes inner joins of the commas in a FROM, so that it can be joined further.
+void without_commas(Json& from);
 // SELECT and FROM alone.
 Json select_node(Json select_list, Json from);
 

@@ -327,6 +327,19 @@ static const std::vector<RandomView>& whole_views() {
       {"above_average", "delta", "SELECT id, n FROM t WHERE n > (SELECT avg(a) FROM t)"},
       {"least_of_all", "affected keys",
        "SELECT id, n - (SELECT min(n) FROM t) AS d FROM t WHERE a = (SELECT max(x) FROM bag)"},
+      {"groups_above", "delta",
+       "SELECT a, sum(n) AS s FROM t GROUP BY a HAVING sum(n) > (SELECT avg(b) FROM t) AND a > 0"},
+      {"others_exist", "affected keys",
+       "SELECT id FROM t WHERE EXISTS (SELECT 1 FROM two WHERE two.k1 = t.b AND two.v <> t.a) AND "
+       "NOT EXISTS (SELECT 1 FROM two, bag WHERE bag.x = two.v AND two.k1 > t.b AND bag.y < t.a)"},
+      {"counts_of_less", "affected keys",
+       "SELECT l.id, (SELECT count(*) FROM t r WHERE r.n < l.n) AS c FROM t l, bag WHERE l.a = "
+       "bag.x"},
+      {"in_some", "affected keys",
+       "SELECT id, b IN (SELECT k1 FROM two WHERE v < t.a) AS i FROM t"},
+      {"either_join", "delta",
+       "SELECT t.id, two.k2 FROM t, two WHERE (t.b = two.k1 AND t.a > 1) OR (t.b = two.k1 AND "
+       "two.v = 2 AND t.n > 0)"},
       {"one_value", "affected keys",
        "SELECT id, (SELECT v FROM two WHERE k1 = 3 AND k2 = 4) AS v FROM t WHERE b > 0"},
       {"one_first", "affected keys",
