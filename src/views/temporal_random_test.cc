@@ -205,7 +205,7 @@ class TemporalRandomTest : public ViewFixture {
 TEST_F(TemporalRandomTest, EveryViewEqualsItsSelectAtTheClocksMoment) {
   open_all();
   std::string before;
-  for (int round = 0; round < 36 && !HasFailure(); ++round) {
+  for (int round = 0; round < 24 && !HasFailure(); ++round) {
     move_clock();
     if (up_to(2) == 0)
       pass();

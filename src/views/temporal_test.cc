@@ -171,10 +171,8 @@ TEST_F(TemporalTest, EveryFormMeansWhatItSays) {
           << cases[i].first << " at " << clock_.now_us() - kNoonUs;
     }
   };
-  for (const double second :
-       {0.0, 0.05, 0.1, 60.0, 1200.0, 1800.0, 3600.0, 3600.1, 7199.9, 7200.0, 12 * 3600 - 0.1,
-        12 * 3600.0, 12 * 3600 + 0.1, 24 * 3600.0, 30 * 3600.0, 36 * 3600.0, 80 * 3600.0,
-        31 * 24 * 3600.0, 40 * 24 * 3600.0}) {
+  for (const double second : {0.05, 0.1, 1800.0, 3600.1, 7199.9, 12 * 3600 - 0.1, 12 * 3600.0,
+                              24 * 3600.0, 36 * 3600.0, 40 * 24 * 3600.0}) {
     pass_to(second);
     compare();
     // Rows that change where some are in, some are still to come, and some have left.
