@@ -30,6 +30,7 @@ struct ProcessOptions {
 
 class Process {
  public:
+  // SIGHUP, SIGINT, SIGQUIT and SIGTERM end it unless it handles them, also where we ignore them.
   static Result<Process> start(const ProcessOptions& options);
   Process(Process&& other) noexcept;
   Process& operator=(Process&& other) noexcept;

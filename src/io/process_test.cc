@@ -36,4 +36,12 @@ TEST(Process, DeathBySignalIsTold) {
   EXPECT_EQ(process.wait(5s).value(), 128 + SIGTERM);
 }
 
+TEST(Process, WhatIsIgnoredHereStillEndsAChild) {
+  auto* const before = ::signal(SIGINT, SIG_IGN);
+  auto process = Process::start({.arguments = {"sleep", "100"}}).value();
+  ::signal(SIGINT, before);
+  ASSERT_TRUE(process.signal(SIGINT).ok());
+  EXPECT_EQ(process.wait(30s).value(), 128 + SIGINT);
+}
+
 }  // namespace pgweir::io
