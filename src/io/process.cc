@@ -66,7 +66,8 @@ Result<Process> Process::start(const ProcessOptions& options) {
   const pid_t pid = ::fork();
   if (pid < 0) return error(Code::kIo, fmt::format("fork failed: {}", std::strerror(errno)));
   if (pid == 0) {
-    // What a shell has us ignore, as it does for what it runs in the background, is not for a child.
+    // What a shell has us ignore, as it does for what it runs in the background, is not for a
+    // child.
     for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM}) ::signal(number, SIG_DFL);
     bool ok = true;
     if (!options.output.empty()) {

@@ -53,8 +53,13 @@ struct ViewDefinition {
   std::optional<std::uint64_t> clock;
 };
 
+// Whose words the SQL is in: what DuckDB prints of a view that was taken apart spells some of
+// PostgreSQL's operators as functions that people may not use.
+enum class Wording { kOfPeople, kPrinted };
+
 // Never fails: what is wrong with the view is in its `refusal`.
-ViewDefinition analyse(SqlParser& parser, const FunctionCatalog& functions, ViewSource source);
+ViewDefinition analyse(SqlParser& parser, const FunctionCatalog& functions, ViewSource source,
+                       Wording wording = Wording::kOfPeople);
 
 // The columns of `table` that the views name, as indexes; nothing when no view reads the table.
 // Every column when some view takes them all. Keys are always among them.

@@ -27,8 +27,12 @@ class Taker {
         builder_(parser, name_part) {}
 
   Result<std::optional<Outline>> run() {
-    if (!builder_.parser().prints_back(select_.definition.node)) return std::optional<Outline>();
     Json node = select_.definition.node;
+    if (!builder_.parser().prints_back(node)) {
+      // As text, a comma in front of another join would be joined behind it.
+      every_join(node);
+      if (!builder_.parser().prints_back(node)) return std::optional<Outline>();
+    }
     qualify(node);
     const bool taken =
         queries(node) || limit(node) || set_operation(node) || subqueries(node) || distinct(node);
@@ -61,6 +65,12 @@ class Taker {
       }
     }
     for (Json& below : node) qualify(below);
+  }
+
+  static void every_join(Json& node) {
+    if (!node.is_structured()) return;
+    if (node.is_object() && text_of(node, "type") == "JOIN") without_commas(node);
+    for (Json& below : node) every_join(below);
   }
 
   static std::vector<std::string> texts_of(const Json& names) {

@@ -499,8 +499,18 @@ class PredicateTaker {
     }
     Inner equal = inner;
     if (!add_compared(subquery, &equal)) return false;
-    const std::string found = join(node, distinct_part(equal), "LEFT", equal);
     Json counts = grouped(inner);
+    // A constant cannot be joined by; how many values equal it is counted with the others.
+    const bool constant = is_constant(compared[0]);
+    std::string found;
+    if (constant) {
+      Json equals = builder_.expression_of("count(*) FILTER (WHERE true)", "pgweir_equal");
+      if (!builder_.ok()) return false;
+      equals["filter"] = equality(equal.inside.back(), compared[0]);
+      counts["select_list"].push_back(std::move(equals));
+    } else {
+      found = join(node, distinct_part(equal), "LEFT", equal) + ".pgweir_found IS NOT NULL";
+    }
     counts["select_list"].push_back(builder_.expression_of("count(*)", "pgweir_rows"));
     Json values = builder_.expression_of("count(a)", "pgweir_values");
     if (!builder_.ok()) return false;
@@ -508,12 +518,22 @@ class PredicateTaker {
     values["children"][0]["alias"] = "";
     counts["select_list"].push_back(std::move(values));
     const std::string all = join(node, builder_.add_part(builder_.printed(counts)), "LEFT", inner);
+    if (constant) found = all + ".pgweir_equal > 0";
     *text = fmt::format(
-        "CASE WHEN {0}.pgweir_found IS NOT NULL THEN true WHEN coalesce({1}.pgweir_rows, 0) = 0 "
+        "CASE WHEN {0} THEN true WHEN coalesce({1}.pgweir_rows, 0) = 0 "
         "THEN false WHEN {1}.pgweir_values < {1}.pgweir_rows OR ({2}) IS NULL THEN NULL ELSE false "
         "END",
         found, all, builder_.printed_expression(compared[0]));
     return true;
+  }
+
+  static bool is_constant(const Json& expression) {
+    bool constant = true;
+    walk(expression, [&](const Json& node) {
+      constant = constant && !is_class(node, "COLUMN_REF");
+      return constant;
+    });
+    return constant;
   }
 
   bool scalar(Json& node, const Json& subquery, std::string* text) {

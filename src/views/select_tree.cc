@@ -27,14 +27,19 @@ Json table_node(const std::string& name, const std::string& alias) {
 }
 
 Json true_node() {
-  return {{"class", "CONSTANT"},
-          {"type", "VALUE_CONSTANT"},
-          {"alias", ""},
-          {"query_location", kNoOffset},
-          {"value",
-           {{"type", {{"id", "BOOLEAN"}, {"type_info", nullptr}}},
-            {"is_null", false},
-            {"value", true}}}};
+  // As the parser reads `true`.
+  const Json text = {{"class", "CONSTANT"},
+                     {"type", "VALUE_CONSTANT"},
+                     {"alias", ""},
+                     {"query_location", kNoOffset},
+                     {"value",
+                      {{"type", {{"id", "VARCHAR"}, {"type_info", nullptr}}},
+                       {"is_null", false},
+                       {"value", "t"}}}};
+  return {{"class", "CAST"},  {"type", "OPERATOR_CAST"},
+          {"alias", ""},      {"query_location", kNoOffset},
+          {"child", text},    {"cast_type", {{"id", "BOOLEAN"}, {"type_info", nullptr}}},
+          {"try_cast", false}};
 }
 
 Json join_node(Json left, Json right, const std::string& kind, Json condition) {

@@ -127,6 +127,14 @@ Status ViewSet::plan_view(View& view, const std::string& select,
     input.lookups = view.lookups;
   } else if (view.definition.clock) {
     return clock_refused(view, "the SELECT around it cannot be taken apart");
+  } else if (definition != &view.definition) {
+    // What could be taken off is kept; the rest alone is computed anew.
+    input.select = ResolvedSql(*definition, relations, own_windows, [](const Relation& relation) {
+                     return relation.rows;
+                   }).text();
+    view.plan.reset();
+    view.keyed.reset();
+    view.inputs = each_once(relations);
   } else {
     forget_parts(views, ordered);
     view.rest.reset();
@@ -187,7 +195,7 @@ Status ViewSet::add_parts(View& view, const Outline& outline, bool* added) {
   for (const OutlinePart& part : outline.parts) {
     if (views_.size() > definitions_.size() + kPartsMax * definitions_.size()) return {};
     auto definition = std::make_unique<ViewDefinition>(
-        analyse(*parser_, *functions_, {.name = part.name, .sql = part.sql}));
+        analyse(*parser_, *functions_, {.name = part.name, .sql = part.sql}, Wording::kPrinted));
     if (definition->refusal) return {};
     auto bound = std::make_unique<View>(std::move(definition), whole);
     bound->extent = part.extent;
@@ -211,7 +219,7 @@ Status ViewSet::bind_rest(View& view, const std::string& sql,
                           std::vector<const Relation*>* relations,
                           std::vector<std::optional<Window>>* windows, bool* bound) {
   auto rest = std::make_unique<ViewDefinition>(
-      analyse(*parser_, *functions_, {.name = view.name(), .sql = sql}));
+      analyse(*parser_, *functions_, {.name = view.name(), .sql = sql}, Wording::kPrinted));
   if (rest->refusal) return {};
   relations->clear();
   for (const RelationRef& ref : rest->refs) {

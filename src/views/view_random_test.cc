@@ -340,6 +340,20 @@ static const std::vector<RandomView>& whole_views() {
       {"either_join", "delta",
        "SELECT t.id, two.k2 FROM t, two WHERE (t.b = two.k1 AND t.a > 1) OR (t.b = two.k1 AND "
        "two.v = 2 AND t.n > 0)"},
+      {"not_in_constant", "delta",
+       "SELECT id, 3 IN (SELECT y FROM bag) AS i FROM t WHERE 7 NOT IN (SELECT v FROM two WHERE "
+       "two.k1 = 3)"},
+      {"cross_and_left", "affected keys",
+       "SELECT t.id, two.v, bag.y FROM t CROSS JOIN two LEFT JOIN bag ON two.v = bag.x WHERE t.b = "
+       "two.k1"},
+      {"rest_anew", "recompute",
+       "WITH w AS (SELECT a, sum(n) AS n FROM t GROUP BY a) SELECT a, n, rank() OVER (ORDER BY n, "
+       "a) "
+       "AS r FROM w"},
+      {"least_shown", "affected keys",
+       "SELECT (SELECT min(id) FROM t WHERE b BETWEEN 1 AND 3) AS m, 8 AS e, c.n FROM counts_of c "
+       "WHERE NOT (c.s !~ 'a%')"},
+      {"counts_of", "delta", "SELECT s, count(*) AS n FROM t GROUP BY s"},
       {"one_value", "affected keys",
        "SELECT id, (SELECT v FROM two WHERE k1 = 3 AND k2 = 4) AS v FROM t WHERE b > 0"},
       {"one_first", "affected keys",
