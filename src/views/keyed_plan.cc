@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "views/scope.h"
+#include "views/select_tree.h"
 #include "views/totals.h"
 
 namespace pgweir::views {
@@ -266,12 +267,6 @@ class KeyedPlanner {
     }
     *sql = std::move(text).value();
     return true;
-  }
-
-  static void restore_offsets(Json& node) {
-    if (!node.is_structured()) return;
-    for (Json& below : node) restore_offsets(below);
-    if (node.is_object() && node.contains("class")) node["query_location"] = kNoOffset;
   }
 
   void use(std::size_t input, const std::string& column) {

@@ -33,7 +33,7 @@ class Taker {
       every_join(node);
       if (!builder_.parser().prints_back(node)) return std::optional<Outline>();
     }
-    qualify(node);
+    qualify_tables(node, select_);
     const bool taken =
         queries(node) || limit(node) || set_operation(node) || subqueries(node) || distinct(node);
     if (taken || !builder_.ok()) return builder_.result(taken);
@@ -44,29 +44,6 @@ class Taker {
   }
 
  private:
-  // Every table by its schema, so that the text means the same wherever it stands.
-  void qualify(Json& node) {
-    if (!node.is_structured()) return;
-    if (node.is_object()) {
-      const std::string type = text_of(node, "type");
-      const bool is_table = type == "BASE_TABLE" || type == "TABLE_FUNCTION";
-      for (std::size_t i = 0; is_table && i < select_.definition.refs.size(); ++i) {
-        const RelationRef& ref = select_.definition.refs[i];
-        if (ref.start != offset_of(node)) continue;
-        const Relation& relation = *select_.relations[i];
-        node["alias"] = ref.alias.empty() ? ref.name : ref.alias;
-        if (type == "BASE_TABLE") {
-          node["schema_name"] = relation.schema;
-          node["table_name"] = relation.table;
-        } else {
-          child_of(child_of(node, "function"), "children")[0]["column_names"] = {relation.schema,
-                                                                                 relation.table};
-        }
-      }
-    }
-    for (Json& below : node) qualify(below);
-  }
-
   static void every_join(Json& node) {
     if (!node.is_structured()) return;
     if (node.is_object() && text_of(node, "type") == "JOIN") without_commas(node);

@@ -102,6 +102,27 @@ Result<std::optional<Outline>> OutlineBuilder::result(bool taken) {
   return std::optional(std::move(outline_));
 }
 
+void qualify_tables(Json& node, const BoundSelect& select) {
+  if (!node.is_structured()) return;
+  if (node.is_object()) {
+    const std::string type = text_of(node, "type");
+    const bool is_table = type == "BASE_TABLE" || type == "TABLE_FUNCTION";
+    for (std::size_t i = 0; is_table && i < select.definition.refs.size(); ++i) {
+      const RelationRef& ref = select.definition.refs[i];
+      if (ref.start != offset_of(node)) continue;
+      const Relation& relation = *select.relations[i];
+      node["alias"] = ref.alias.empty() ? ref.name : ref.alias;
+      if (type == "BASE_TABLE") {
+        node["schema_name"] = relation.schema;
+        node["table_name"] = relation.table;
+      } else {
+        node["function"]["children"][0]["column_names"] = {relation.schema, relation.table};
+      }
+    }
+  }
+  for (Json& below : node) qualify_tables(below, select);
+}
+
 std::string order_text(const std::vector<FirstRows::Order>& order) {
   std::string text;
   for (const FirstRows::Order& by : order)

@@ -48,6 +48,10 @@ class OutlineBuilder {
   Status failure_;
 };
 
+// Names every table by its schema, and by an alias, so that the text means the same wherever it
+// stands. `node` is the select's tree, or a part of it that has its offsets.
+void qualify_tables(Json& node, const BoundSelect& select);
+
 // "a DESC NULLS FIRST, b ASC NULLS LAST"
 std::string order_text(const std::vector<FirstRows::Order>& order);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "views/scope.h"
+#include "views/select_tree.h"
 #include "views/totals.h"
 
 namespace pgweir::views {
@@ -191,12 +192,6 @@ class Planner {
     restore_offsets(whole);
     note_used(whole);
     return printed(whole, sql);
-  }
-
-  static void restore_offsets(Json& node) {
-    if (!node.is_structured()) return;
-    for (Json& below : node) restore_offsets(below);
-    if (node.is_object() && node.contains("class")) node["query_location"] = kNoOffset;
   }
 
   void note_used(const Json& expression) {

@@ -38,6 +38,11 @@ class ResolvedSql {
   std::vector<Edit> edits_;
 };
 
+// The SELECT over the rows that readers see of the relations.
+std::string select_over_rows(const ViewDefinition& view,
+                             const std::vector<const Relation*>& relations,
+                             const std::vector<std::optional<Window>>& windows);
+
 struct PlanInput {
   const Relation* relation = nullptr;
   std::string alias;  // "i0", "i1"

@@ -297,8 +297,7 @@ class PredicateTaker {
       inner->outside.push_back(value);
     }
     Json distinct = select_node(std::move(list), *table);
-    distinct["modifiers"] =
-        Json::array({{{"type", "DISTINCT_MODIFIER"}, {"distinct_on_targets", Json::array()}}});
+    distinct["modifiers"] = distinct_modifiers();
     restore_offsets(distinct);
     const std::string part = builder_.add_part(builder_.printed(distinct));
     for (Json& condition : conditions) {
@@ -364,8 +363,7 @@ class PredicateTaker {
     }
     list.push_back(builder_.expression_of("1", "pgweir_found"));
     node["select_list"] = std::move(list);
-    node["modifiers"] =
-        Json::array({{{"type", "DISTINCT_MODIFIER"}, {"distinct_on_targets", Json::array()}}});
+    node["modifiers"] = distinct_modifiers();
     return builder_.add_part(builder_.printed(node));
   }
 

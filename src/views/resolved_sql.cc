@@ -43,4 +43,12 @@ std::uint64_t ResolvedSql::original(std::uint64_t offset) const {
   return offset - shift_from + shift_to;
 }
 
+std::string select_over_rows(const ViewDefinition& view,
+                             const std::vector<const Relation*>& relations,
+                             const std::vector<std::optional<Window>>& windows) {
+  return ResolvedSql(view, relations, windows,
+                     [](const Relation& relation) { return relation.rows; })
+      .text();
+}
+
 }  // namespace pgweir::views

@@ -82,6 +82,10 @@ Json select_node(Json select_list, Json from) {
           {"qualify", nullptr}};
 }
 
+Json distinct_modifiers() {
+  return Json::array({{{"type", "DISTINCT_MODIFIER"}, {"distinct_on_targets", Json::array()}}});
+}
+
 Json conjunction_of(const std::vector<Json>& conjuncts) {
   if (conjuncts.empty()) return nullptr;
   if (conjuncts.size() == 1) return conjuncts[0];

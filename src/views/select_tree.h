@@ -28,6 +28,9 @@ void without_commas(Json& from);
 // SELECT and FROM alone.
 Json select_node(Json select_list, Json from);
 
+// The modifiers of SELECT DISTINCT.
+Json distinct_modifiers();
+
 // Joined by AND; null for none.
 Json conjunction_of(const std::vector<Json>& conjuncts);
 Json equality(Json left, Json right);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "views/outline_builder.h"
 #include "views/scope.h"
 #include "views/select_tree.h"
 #include "views/temporal_filter.h"
@@ -17,29 +18,6 @@ namespace {
 
 // The part's input in its SQL.
 constexpr const char* kAlias = "i0";
-
-// Names every table by its schema, and by an alias, so that the text means the same wherever it
-// stands.
-void qualify_tables(Json& node, const BoundSelect& select) {
-  if (!node.is_structured()) return;
-  if (node.is_object()) {
-    const std::string type = text_of(node, "type");
-    const bool is_table = type == "BASE_TABLE" || type == "TABLE_FUNCTION";
-    for (std::size_t i = 0; is_table && i < select.definition.refs.size(); ++i) {
-      const RelationRef& ref = select.definition.refs[i];
-      if (ref.start != offset_of(node)) continue;
-      const Relation& relation = *select.relations[i];
-      node["alias"] = ref.alias.empty() ? ref.name : ref.alias;
-      if (type == "BASE_TABLE") {
-        node["schema_name"] = relation.schema;
-        node["table_name"] = relation.table;
-      } else {
-        node["function"]["children"][0]["column_names"] = {relation.schema, relation.table};
-      }
-    }
-  }
-  for (Json& below : node) qualify_tables(below, select);
-}
 
 // The type of a canonical expression over one input; "" when DuckDB does not tell it alone.
 std::string type_over(SqlParser& parser, const Scope& scope, std::size_t input,

@@ -194,8 +194,7 @@ Status ViewSet::make_strategy_of(View& view) {
   if (view.part_of == nullptr && (reserved(view.name()) || view.name().empty()))
     return error(Code::kInvalid, fmt::format("a view cannot be called \"{}\"", view.name()));
   TRY_ASSIGN(auto windows, windows_of(definition, view.relations));
-  const ResolvedSql resolved(definition, view.relations, windows,
-                             [](const Relation& relation) { return relation.rows; });
+  const std::string select = select_over_rows(definition, view.relations, windows);
   std::uint64_t offset = kNoOffset;
   // By the names under which the parser knows the relations.
   const ResolvedSql declared(definition, view.relations, windows, [](const Relation& relation) {
@@ -232,9 +231,9 @@ Status ViewSet::make_strategy_of(View& view) {
   if (append) {
     for (auto& window : windows)
       if (window) window->only_sql = ClosedWindows::open_sql(view.name(), window->type);
-    TRY(plan_append_view(view, resolved.text(), windows, std::move(*append)));
+    TRY(plan_append_view(view, select, windows, std::move(*append)));
   } else {
-    TRY(plan_view(view, resolved.text(), windows));
+    TRY(plan_view(view, select, windows));
   }
   return parser_->declare("main", view.name(), view.columns);
 }
@@ -282,9 +281,7 @@ std::unique_ptr<ViewStrategy> ViewSet::make_append_strategy(
   StrategyInput open = input;
   open.view = AppendStrategy::open_name(view.name());
   open.id = next_id_++;
-  open.select = ResolvedSql(view.definition, view.relations, windows, [](const Relation& relation) {
-                  return relation.rows;
-                }).text();
+  open.select = select_over_rows(view.definition, view.relations, windows);
   auto strategy = std::make_unique<AppendStrategy>(
       AppendInput{.view = std::move(input),
                   .plan = std::move(plan),

@@ -115,9 +115,7 @@ Status ViewSet::plan_view(View& view, const std::string& select,
     definition = view.rest.get();
     if (outline->extent != Extent::kAny && !definition->clock) {
       plan_few_rows(view, outline->extent, relations, &input);
-      input.select = ResolvedSql(*definition, relations, own_windows, [](const Relation& relation) {
-                       return relation.rows;
-                     }).text();
+      input.select = select_over_rows(*definition, relations, own_windows);
       planned = true;
     }
   }
@@ -129,9 +127,7 @@ Status ViewSet::plan_view(View& view, const std::string& select,
     return clock_refused(view, "the SELECT around it cannot be taken apart");
   } else if (definition != &view.definition) {
     // What could be taken off is kept; the rest alone is computed anew.
-    input.select = ResolvedSql(*definition, relations, own_windows, [](const Relation& relation) {
-                     return relation.rows;
-                   }).text();
+    input.select = select_over_rows(*definition, relations, own_windows);
     view.plan.reset();
     view.keyed.reset();
     view.inputs = each_once(relations);
