@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "views/keyed_plan.h"
+#include "views/outer_joins.h"
 #include "views/outline_builder.h"
 #include "views/scope.h"
 #include "views/select_tree.h"
@@ -122,7 +123,7 @@ class CanonicalTaker {
       if (!sets_.empty()) return grouping_sets();
       return grouped_ && groups_.empty() && overall_aggregates();
     }
-    return outer_joins() || expression_keys();
+    return inner_joins() || outer_joins() || expression_keys();
   }
 
   // The leaves of a FROM.
@@ -298,6 +299,13 @@ class CanonicalTaker {
 
   static bool is_outer(const Json& from) {
     return text_of(from, "type") == "JOIN" && text_of(from, "join_type") != "INNER";
+  }
+
+  // What WHERE makes inner joins of.
+  bool inner_joins() {
+    if (!reduce_outer_joins(scope_, where_, from_)) return false;
+    print_rest(from_);
+    return true;
   }
 
   // Outer joins below others become parts, and so does what an outer join joins but is no table.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "views/outer_joins.h"
 #include "views/scope.h"
 #include "views/select_tree.h"
 #include "views/totals.h"
@@ -108,6 +109,9 @@ class KeyedPlanner {
                std::any_of(items_.begin(), items_.end(),
                            [&](const Json& item) { return has_aggregates(functions_, item); });
     if (grouped_ && has_windows_) return no("window functions over groups");
+    Json from = child(node, "from_table");
+    if (!plan_.join.empty() && reduce_outer_joins(scope_, where_, from))
+      return no("an outer join that its WHERE makes a smaller one");
     if (!plan_.join.empty() && (grouped_ || has_windows_)) return no("an outer join in a query");
     return !grouped_ || groups();
   }

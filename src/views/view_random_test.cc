@@ -363,6 +363,13 @@ static const std::vector<RandomView>& whole_views() {
        "FROM "
        "two WHERE v = 3 AND k2 = 1)"},
       {"every_pair", "delta", "SELECT t.id, bag.y FROM t, bag WHERE t.b < bag.x AND t.a > 1"},
+      {"left_is_inner", "delta",
+       "SELECT t.id, two.k2 FROM t LEFT JOIN two ON t.b = two.k1 WHERE two.v > 0"},
+      {"full_is_left", "affected keys",
+       "SELECT t.id, two.k1, two.k2 FROM t FULL JOIN two ON t.b = two.k1 WHERE NOT t.a IN (1, 5)"},
+      {"right_is_inner_below", "delta",
+       "SELECT two.k1, two.k2, t.id, bag.y FROM t CROSS JOIN two RIGHT JOIN bag ON two.v = bag.x "
+       "WHERE t.b = two.k1 AND bag.y <> 3"},
       {"every_pair_self", "delta", "SELECT l.id AS l, r.id AS r FROM t l JOIN t r ON l.n < r.a"},
       {"crossed", "delta",
        "SELECT two.k1, two.k2, c.n, c.m FROM two CROSS JOIN (SELECT count(*) AS n, sum(y) AS m "

@@ -107,8 +107,10 @@ class Maker {
   }
 
   // An equality of a column of one side and the other, by a key where the rows would become too
-  // many otherwise. Nothing when there is none.
-  std::optional<Tree> equality(const Scope& left, const ScopeItem& right, double& rows) {
+  // many otherwise. Nothing when there is none. `computed` becomes true when it is one of
+  // expressions.
+  std::optional<Tree> equality(const Scope& left, const ScopeItem& right, double& rows,
+                               bool& computed) {
     const ScopeItem& partner = dice_.pick(left);
     const auto keyed = [](const ScopeItem& item) { return item.relation.key.size() == 1; };
     const auto theirs = int_columns(partner), ours = int_columns(right);
@@ -116,6 +118,7 @@ class Maker {
     const double by_value = rows * right.relation.rows / 5;
     if (by_value < kRowsMax / 2 && dice_.one_in(8)) {
       rows = by_value * 2;
+      computed = true;
       return branch("bool",
                     dice_.pick({"(@a % 3) = @b", "@a = (@b + 1)", "abs(@a) = abs(@b)",
                                 "coalesce(@a, 0) = coalesce(@b, 0)"}),
@@ -197,7 +200,8 @@ class Maker {
 
   void join(From& out, int depth) {
     auto [tree, right] = item(depth);
-    auto condition = equality(out.scope, right, out.rows);
+    bool computed = false;
+    auto condition = equality(out.scope, right, out.rows, computed);
     const double pairs = out.rows * right.relation.rows;
     if (pairs < kRowsMax && dice_.one_in(12)) {
       Scope both = out.scope;
@@ -222,7 +226,9 @@ class Maker {
                        : kind >= 84 ? "RIGHT JOIN"
                        : kind >= 60 ? "LEFT JOIN"
                                     : "JOIN";
-    if (kind < 12) {
+    // Some expressions are no NULL for a NULL: below an outer join all rows would meet all others,
+    // in PostgreSQL, too.
+    if (kind < 12 && !computed) {
       out.conditions.push_back(*condition);
       out.tree = branch("from", "@a CROSS JOIN @b", {std::move(out.tree), std::move(tree)});
     } else {
