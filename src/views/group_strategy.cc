@@ -185,7 +185,7 @@ class GroupStrategy : public ViewStrategy {
         "INSERT INTO {0} SELECT {1}{2}, c.{3}, 1 FROM {4} AS c LEFT JOIN {0} AS o ON o.{3} = c.{3}"
         "{5} WHERE {6}",
         delta_.name(), name_list(plan_.groups, "c."), news, engine::kHashColumn, change_.name(),
-        and_same(plan_.groups, "o", "c"), kept));
+        and_equal(plan_.groups, "o", "c"), kept));
   }
 
   // The state's rows of the groups that change.

@@ -41,14 +41,28 @@ std::string hash_of(const std::vector<engine::StoreColumn>& columns, const std::
   return "hash(" + name_list(columns, prefix) + ")";
 }
 
+namespace {
+
+std::string same_text(const std::string& left, const std::string& right,
+                      const engine::StoreColumn& column) {
+  const std::string name = quote_identifier(column.name);
+  return fmt::format("{}.{} IS NOT DISTINCT FROM {}.{}", left, name, right, name);
+}
+
+}  // namespace
+
 std::string and_same(const std::vector<engine::StoreColumn>& columns, const std::string& left,
                      const std::string& right) {
   std::string out;
-  for (const auto& column : columns) {
-    const std::string name = quote_identifier(column.name);
-    out += " AND " + engine::beside_hash(
-                         fmt::format("{}.{} IS NOT DISTINCT FROM {}.{}", left, name, right, name));
-  }
+  for (const auto& column : columns)
+    out += " AND " + engine::beside_hash(same_text(left, right, column));
+  return out;
+}
+
+std::string and_equal(const std::vector<engine::StoreColumn>& columns, const std::string& left,
+                      const std::string& right) {
+  std::string out;
+  for (const auto& column : columns) out += " AND " + same_text(left, right, column);
   return out;
 }
 

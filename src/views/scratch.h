@@ -43,9 +43,15 @@ std::string name_list(const std::vector<engine::StoreColumn>& columns,
 // hash(a, b) of quoted names; what a store uses when there is no key column.
 std::string hash_of(const std::vector<engine::StoreColumn>& columns,
                     const std::string& prefix = "");
-// "x.a IS NOT DISTINCT FROM y.a ...", each behind " AND ", for a join on the hash.
+// "x.a IS NOT DISTINCT FROM y.a ...", each behind " AND ", for a join on the hash of a large
+// relation and a small one. No key of the join (beside_hash()): for inner joins alone, as DuckDB
+// makes an outer one a nested loop then.
 std::string and_same(const std::vector<engine::StoreColumn>& columns, const std::string& left,
                      const std::string& right);
+
+// The same as keys of the join, of any kind, beside the hash.
+std::string and_equal(const std::vector<engine::StoreColumn>& columns, const std::string& left,
+                      const std::string& right);
 
 // SELECT of `columns`, their hash over `key` and weights of +1 or -1 from `source`, a SELECT with
 // these columns and `pgweir_w`: equal rows added up, those that cancel out left away. With `repeat`
