@@ -64,8 +64,9 @@ struct LogConfig {
   bool operator==(const LogConfig&) const = default;
 };
 
-// Which tables the engine keeps: those that views need, or all captured ones. kNone: no engine.
-enum class MirrorMode : std::uint8_t { kNeeded, kAll, kNone };
+// What the engine keeps: the tables that views need, all captured ones, of the former no columns
+// but those that views name. kNone: no engine.
+enum class MirrorMode : std::uint8_t { kNeeded, kAll, kNone, kNeededColumns };
 
 struct EngineConfig {
   std::uint64_t memory = kGiB;

@@ -241,7 +241,8 @@ TEST(Config, WrongTypesAndMissingUnits) {
         "pgweir.yaml:3:19: engine.threads: '99999999999999999999' is not a whole number");
   check("engine: {threads: [1]}", "pgweir.yaml:3:19: engine.threads needs a whole number");
   check("engine: {mirrors: al}",
-        "pgweir.yaml:3:19: engine.mirrors: 'al' is not one of needed, all, none; did you mean "
+        "pgweir.yaml:3:19: engine.mirrors: 'al' is not one of needed, all, none, needed_columns; "
+        "did you mean "
         "'all'?");
   check("engine: 7",
         "pgweir.yaml:3:9: engine needs a mapping with memory, threads, batch_wait, "

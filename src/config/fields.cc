@@ -171,8 +171,12 @@ std::vector<Field> engine_fields() {
        .description =
            "Which tables are kept for queries: those that views need, or all. With `none` "
            "the engine stays closed: no views, activity or SQL; capture, log and sinks "
-           "alone, in tens of megabytes.",
-       .choices = {{"needed"}, {"all"}, {"none"}}},
+           "alone, in tens of megabytes. `needed_columns` keeps, of the tables that views need, "
+           "the "
+           "key and the columns that they name: less to write for every change, but SQL and "
+           "`verify` see no others, a view that names another waits for `pgweir snapshot "
+           "--table`, and after a lost slot those tables are read anew.",
+       .choices = {{"needed"}, {"all"}, {"none"}, {"needed_columns"}}},
       {.path = "watermarks.*.delay",
        .slot = [](Target& t) -> Slot { return &t.watermark->delay; },
        .description =

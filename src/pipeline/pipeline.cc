@@ -112,6 +112,8 @@ Status Pipeline::open_engine() {
   if (config.engine.mirrors == config::MirrorMode::kNone) return {};
   views::ViewSetOptions view_options;
   view_options.clock = &clock_;
+  if (config.engine.mirrors == config::MirrorMode::kNeededColumns)
+    view_options.whole_table_columns_max = 0;
   for (const config::WatermarkConfig& watermark : config.watermarks)
     view_options.watermarks.push_back(
         {watermark.column, watermark.delay, watermark.future, watermark.idle});

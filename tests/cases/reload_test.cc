@@ -29,9 +29,9 @@ constexpr const char* kByOwner =
 
 class Reload : public testing::Test {
  protected:
-  Reload()
-      : scenario_(kSetup, fmt::format("views: {{balance: \"{}\"}}\n", kBalance), "[public.*]",
-                  ", catalog_interval: 200ms") {
+  explicit Reload(const std::string& more = "")
+      : scenario_(kSetup, fmt::format("views: {{balance: \"{}\"}}\n{}", kBalance, more),
+                  "[public.*]", ", catalog_interval: 200ms") {
     std::ifstream file(scenario_.program().config_file());
     std::stringstream text;
     text << file.rdbuf();
@@ -71,6 +71,11 @@ class Reload : public testing::Test {
 };
 
 }  // namespace
+
+class ReloadOfColumns : public Reload {
+ protected:
+  ReloadOfColumns() : Reload("engine: {mirrors: needed_columns}\n") {}
+};
 
 TEST_F(Reload, AViewIsAddedUnderLoadAndOthersGoOn) {
   // Changes all the time, of a table that has a mirror and of one that has none yet.
@@ -175,6 +180,21 @@ TEST_F(Reload, ColumnsThatAWideTableWasKeptWithoutAreReadWhenAsked) {
   EXPECT_EQ(scenario_.command({"snapshot", "--table", "public.wide"}).exit_code, 0);
   EXPECT_TRUE(wait_equal("more", more)) << scenario_.program().output();
   EXPECT_TRUE(wait_equal("narrow", narrow));
+}
+
+TEST_F(ReloadOfColumns, OnlyWhatViewsNameIsKept) {
+  const std::string ids = "SELECT id FROM accounts";
+  write("views: {ids: \"" + ids + "\"}\n");
+  ASSERT_TRUE(wait_for(60s, [&] { return reload().status == 200; }));
+  ASSERT_TRUE(wait_equal("ids", ids)) << scenario_.program().output();
+  ASSERT_TRUE(scenario_.change("UPDATE accounts SET owner = 'nobody' WHERE id = 3"));
+  EXPECT_EQ(scenario_.ours("SELECT * FROM public.accounts WHERE id = 3"), "3");
+  write("views: {ids: \"" + ids + "\", by_owner: \"" + kByOwner + "\"}\n");
+  EXPECT_THAT(reload().body,
+              HasSubstr("columns of table public.accounts are not kept here: owner"));
+  EXPECT_EQ(scenario_.command({"snapshot", "--table", "public.accounts"}).exit_code, 0);
+  EXPECT_TRUE(wait_equal("by_owner", kByOwner)) << scenario_.program().output();
+  EXPECT_EQ(scenario_.ours("SELECT * FROM public.accounts WHERE id = 3"), "3|nobody");
 }
 
 }  // namespace pgweir::harness
