@@ -179,8 +179,10 @@ double ViewsSource::first_result_of_all(const EventStream& events) {
 }
 
 std::string ViewsSource::rest_of_yaml(const Query& query, const std::string& data) const {
-  return fmt::format("data: {}\nengine: {{memory: {}MiB}}\nviews:\n  result: >\n    {}\n", data,
-                     memory_mib_, query.view);
+  return fmt::format(
+      "data: {}\nengine: {{memory: {}MiB, batch_rows: 100000, mirrors: needed_columns}}\nviews:\n  "
+      "result: >\n    {}\n",
+      data, memory_mib_, query.view);
 }
 
 std::string ViewsSource::yaml(const Query& query, const std::string& slot,
