@@ -7,8 +7,8 @@ groups: capture, large_transaction, snapshot, soak, verify, views (kafka, sinks 
 built yet); views needs what tools/setup.sh peers fetches
 Each group's figures go into bench/results/GROUP-DATE.json, with machine, versions and commit, and
 are printed again at the end. --quick runs everything at a small size, to see that it works: its
-figures mean nothing and go into build/ instead. --runs is how often capture_bench (5) and
-peers_bench (2) measure.
+figures mean nothing and go into build/ instead. --runs is how often capture_bench (5), peers_bench
+(2) and shapes_bench (3) measure.
 
 A figure that falls short of its goal is no failure; a program that ends badly is (exit code 1).
 """
@@ -52,7 +52,7 @@ GROUPS = {
     ],
 }
 # What --runs is called where it counts.
-RUNS = {"capture_bench": "--runs", "peers_bench": "--rounds"}
+RUNS = {"capture_bench": "--runs", "peers_bench": "--rounds", "shapes_bench": "--rounds"}
 PLANNED = ["kafka", "sinks", "insight"]
 
 
