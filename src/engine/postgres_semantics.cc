@@ -34,6 +34,10 @@ constexpr const char* kMacros[] = {
     "(t, s, n) AS system.main.substr(t, CASE WHEN s < 1 THEN 1 ELSE s END, "
     "CASE WHEN s < 1 THEN system.main.greatest(n + s - 1, 0) ELSE n END)",
     "btrim(t) AS system.main.trim(t, ' '), (t, c) AS system.main.trim(t, c)",
+    // DuckDB 1.5.5 takes `date_trunc('day', t) <> c` for true, and the equality for false, where c
+    // is
+    // no beginning of a day, even if t is NULL. It does not look into a CASE.
+    "date_trunc(p, t) AS CASE WHEN t IS NULL THEN NULL ELSE system.main.date_trunc(p, t) END",
     "to_hex(n) AS system.main.lower(system.main.to_hex(n))",
 };
 

@@ -47,6 +47,8 @@ constexpr Meaning kMeanings[] = {
     {"substring('abc' from 2 for 1)", "b"},
     {"btrim('  a ') || btrim('xax', 'x')", "aa"},
     {"to_hex(255)", "ff"},
+    {"date_trunc('month', timestamp '2026-05-17 10:11:12')", "2026-05-01 00:00:00"},
+    {"date_trunc('hour', interval '90 minutes')", "01:00:00"},
 };
 
 TEST(PostgresSemantics, SqlMeansWhatItMeansInPostgres) {
@@ -61,6 +63,22 @@ TEST(PostgresSemantics, SqlMeansWhatItMeansInPostgres) {
     const auto rows = connection->query_texts(std::string("SELECT ") + meaning.sql);
     ASSERT_TRUE(rows.ok()) << meaning.sql << ": " << rows.error().text();
     EXPECT_EQ(rows->rows[0][0].value_or("NULL"), meaning.postgres) << meaning.sql;
+  }
+}
+
+// A comparison that no time meets is not known for NULL, and so is its opposite.
+TEST(PostgresSemantics, TruncatedNullsEqualNothing) {
+  const auto database = duck::Database::open("", {}).value();
+  const auto connection = database->connect().value();
+  ASSERT_TRUE(add_postgres_macros(*connection).ok());
+  ASSERT_TRUE(connection->execute("CREATE TABLE t AS SELECT NULL::timestamp AS made").ok());
+  for (const char* condition :
+       {"date_trunc('day', made) <> timestamp '2026-01-02 00:35:17.5'",
+        "timestamp '2026-01-02 00:35:17.5' <> date_trunc('day', made)",
+        "NOT date_trunc('day', made) = timestamp '2026-01-02 00:35:17.5'",
+        "date_trunc('hour', made::timestamptz) <> timestamptz '2026-01-02 00:35:17+00'"}) {
+    const std::string count = std::string("SELECT count(*) FROM t WHERE ") + condition;
+    EXPECT_EQ(connection->query_int(count).value(), 0) << condition;
   }
 }
 

@@ -21,8 +21,9 @@ namespace pgweir::views {
 
 class Arrangement;
 
-// Raised whenever a strategy keeps its state in another form: every state is then made anew.
-inline constexpr int kStateVersion = 4;
+// Raised whenever a strategy keeps its state in another form, or SQL means something else: every
+// state is then made anew.
+inline constexpr int kStateVersion = 5;
 
 // The rows of one input that are looked up, found by their columns `key`.
 struct Lookup {
