@@ -70,8 +70,11 @@ class TableReadsTest : public testing::Test {
     capture_ = std::make_unique<Capture>(*log_, fs_, clock_, logger_, options);
     capture_->start();
     if (!wait_for_stream) return;
-    ASSERT_TRUE(wait_until([&] { return capture_->status().state == CaptureState::kStreaming; }))
-        << capture_->status().message;
+    // With the first look behind it: that may ask for a table that comes meanwhile.
+    ASSERT_TRUE(wait_until([&] {
+      const CaptureStatus status = capture_->status();
+      return status.state == CaptureState::kStreaming && status.schema.looked_us != 0;
+    })) << capture_->status().message;
   }
   void stop() {
     if (capture_) capture_->stop();
@@ -583,9 +586,9 @@ TEST_F(TableReadsTest, StateOfAProgramThatDidNotLookAtFilesBeginsAgain) {
   wait_for_rows(1'000);
   stop();
   TableReadsState state = load_reads(fs_, "data").value();
-  ASSERT_EQ(state.reads.size(), 1u);
+  ASSERT_FALSE(state.reads.empty());
   EXPECT_NE(state.reads[0].files, "");
-  state.reads[0].files.clear();
+  for (TableReadState& each : state.reads) each.files.clear();
   ASSERT_TRUE(store_reads(fs_, "data", state).ok());
   sql("VACUUM FULL public.t");
   start();
