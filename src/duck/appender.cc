@@ -58,13 +58,15 @@ Status Appender::end_row() {
   return row_count() == state_->row_max ? flush_chunk() : Status{};
 }
 
-Status Appender::append(Rows& rows) {
+Result<std::uint64_t> Appender::append(Rows& rows) {
   TRY(flush_chunk());
-  while (rows.next() != nullptr) {
+  std::uint64_t count = 0;
+  while (const Chunk* chunk = rows.next()) {
     if (duckdb_append_data_chunk(state_->appender, as_chunk(rows.chunk_)) != DuckDBSuccess)
       return to_error(DUCKDB_ERROR_INVALID, duckdb_appender_error(state_->appender));
+    count += chunk->row_count();
   }
-  return {};
+  return count;
 }
 
 Status Appender::flush() {

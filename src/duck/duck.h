@@ -162,8 +162,8 @@ class Appender : public RowWriter {
   Status end_row();
 
   // All rows that are left of a result with the table's columns, of any connection. Requires that
-  // no row is begun.
-  Status append(Rows& rows);
+  // no row is begun. Returns their number.
+  Result<std::uint64_t> append(Rows& rows);
 
   // Makes all rows visible to the connection. Required before the Appender is destroyed: that
   // writes what is left, in a transaction of its own where none is open, and tells no error.

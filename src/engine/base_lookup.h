@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -28,13 +29,17 @@ class BaseLookup {
   // The open transaction changes the base: until a commit others do not see what is in it.
   void base_changed() { changed_at_ = work_ == nullptr ? 0 : work_->commits; }
 
+  // Whether several readers may pay in a base of so many rows, whatever is looked up.
+  bool may_read(std::uint64_t base_rows) const;
   // Whether it pays, and is possible now, to look so many hashes up among so many rows with
   // several readers.
   bool can_read(std::uint64_t hashes, std::uint64_t base_rows) const;
 
   // The table with the rows of the base that have one of `hashes`, which are sorted: to be used
-  // before the next call. Requires can_read().
-  Result<std::string> read(std::span<const std::uint64_t> hashes, std::uint64_t base_rows);
+  // before the next call. Nothing when they are `rows_max` or more, and for some calls after that.
+  // Requires can_read().
+  Result<std::optional<std::string>> read(std::span<const std::uint64_t> hashes,
+                                          std::uint64_t base_rows, std::uint64_t rows_max);
 
   // Empties the table; nothing is in it, or is wanted, any more.
   Status clear();
@@ -50,6 +55,7 @@ class BaseLookup {
   const std::shared_ptr<StoreWork> work_;
   std::uint64_t changed_at_ = 0;  // StoreWork::commits then
   bool filled_ = false;
+  int left_out_ = 0;  // so many times more, since there were too many rows
   PreparedSql clear_;
   std::unique_ptr<duck::Appender> appender_;  // of the table, once that is made
 };

@@ -109,17 +109,17 @@ TEST_F(BaseLookupTest, ReadersFindWhatIsThere) {
   const unsigned seed = harness::test_seed();
   SCOPED_TRACE(fmt::format("PGWEIR_SEED={}", seed));
   std::mt19937 random(seed);
-  bool forgot = false;  // by a rollback, which pending rows there are
   for (int round = 0; round < 12; ++round) {
     want(200, random);
     run("BEGIN");
-    EXPECT_EQ(is_read_by_readers(), !forgot);
+    EXPECT_TRUE(is_read_by_readers());
     const int first = static_cast<int>(random() % kRows);
     change(first, first + 2000);
     EXPECT_TRUE(is_read_by_readers());
-    forgot = round % 4 == 3;
-    run(forgot ? "ROLLBACK" : "COMMIT");
-    if (!forgot) committed();
+    // A rollback forgets which pending rows there are: they are looked through then.
+    const bool forgets = round % 4 == 3;
+    run(forgets ? "ROLLBACK" : "COMMIT");
+    if (!forgets) committed();
   }
 }
 
@@ -177,7 +177,7 @@ TEST_F(BaseLookupTest, AReaderThatFailsIsTold) {
       BaseReaders::kWantedTable);
   for (const std::uint64_t wrong : hashes) {
     const std::string fails = fmt::format(fmt::runtime(select), wrong);
-    const Status failed = options_.readers->read({&fails, hashes, 0}, 3, *out);
+    const auto failed = options_.readers->read({&fails, hashes, 0}, 3, 100, *out);
     ASSERT_FALSE(failed.ok());
     EXPECT_NE(failed.error().text().find("not this one"), std::string::npos);
   }
@@ -185,9 +185,89 @@ TEST_F(BaseLookupTest, AReaderThatFailsIsTold) {
   run("DELETE FROM numbers");
   out = connection_->appender("temp", "main", "numbers").value();
   const std::string works = fmt::format(fmt::runtime(select), 7);
-  const Status done = options_.readers->read({&works, hashes, 0}, 3, *out);
-  ASSERT_TRUE(done.ok()) << done.error().text();
-  EXPECT_EQ(connection_->query_int("SELECT sum(n * n) FROM numbers").value(), 91);
+  // With more parts than readers, some read again.
+  for (const std::size_t parts : {3U, 6U}) {
+    const auto done = options_.readers->read({&works, hashes, 0}, parts, 100, *out);
+    ASSERT_TRUE(done.ok()) << done.error().text();
+    EXPECT_EQ(*done, 6U);
+  }
+  EXPECT_EQ(connection_->query_int("SELECT sum(n * n) FROM numbers").value(), 2 * 91);
+  // Enough is enough.
+  const auto first = options_.readers->read({&works, hashes, 0}, 6, 2, *out);
+  ASSERT_TRUE(first.ok()) << first.error().text();
+  EXPECT_EQ(*first, 3U);
+}
+
+// A store of rows that share their keys, looked up by a batch with this many keys.
+class SharedKeysTest : public BaseLookupTest {
+ protected:
+  void load(const std::string& select) {
+    store_ = Store::open(*connection_,
+                         {.name = "shared",
+                          .columns = {{"k", "INTEGER"}, {"v", "VARCHAR"}, {"id", "INTEGER"}},
+                          .key = {0},
+                          .unique = false,
+                          .distinct = true},
+                         options_)
+                 .value();
+    const Status loaded = store_->load(select);
+    ASSERT_TRUE(loaded.ok()) << loaded.error().text();
+    run("CREATE OR REPLACE TEMP TABLE delta (k INTEGER, v VARCHAR, id INTEGER, pgweir_hash "
+        "UBIGINT, pgweir_weight TINYINT)");
+    committed();
+  }
+
+  void want_keys(int count, int step) {
+    run(fmt::format("DELETE FROM wanted; INSERT INTO wanted SELECT range * {} FROM range({})", step,
+                    count));
+  }
+
+  // The rows of some keys go, and as many come with other values.
+  void change_keys(int first, int end) {
+    run(fmt::format(
+        "DELETE FROM delta; INSERT INTO delta SELECT s.k, CASE WHEN w < 0 THEN s.v ELSE 'new' END, "
+        "s.id, s.pgweir_hash, w FROM {} AS s, (VALUES (-1), (1)) AS w(w) WHERE s.k >= {} AND s.k < "
+        "{} AND s.v <> 'new'",
+        store_->content_name(), first, end));
+    const Status applied = store_->apply("temp.delta");
+    ASSERT_TRUE(applied.ok()) << applied.error().text();
+    const Status maintained = store_->maintain();
+    ASSERT_TRUE(maintained.ok()) << maintained.error().text();
+  }
+};
+
+TEST_F(SharedKeysTest, ReadersFindAllRowsOfAKey) {
+  load("SELECT range::INTEGER // 7, 'v', range::INTEGER FROM range(120000)");
+  want_keys(200, 80);
+  for (int round = 0; round < 6; ++round) {
+    EXPECT_TRUE(is_read_by_readers());
+    change_keys(round * 1000, round * 1000 + 300);
+    EXPECT_TRUE(is_read_by_readers());
+    committed();
+  }
+}
+
+// More than DuckDB prunes row groups for in one statement; there must be as many row groups.
+TEST_F(SharedKeysTest, ManyKeysAreReadInParts) {
+  load("SELECT range::INTEGER // 4, 'v', range::INTEGER FROM range(4800000)");
+  change_keys(0, 300);
+  for (const int keys : {900, 1'100, 1'150}) {
+    want_keys(keys, 1000);
+    EXPECT_TRUE(is_read_by_readers()) << keys;
+  }
+  want_keys(1'200, 900);
+  EXPECT_FALSE(is_read_by_readers()) << "they are in most row groups";
+}
+
+TEST_F(SharedKeysTest, KeysOfTooManyRowsAreLeftToAStatement) {
+  load("SELECT range::INTEGER % 400, repeat('v', 1000), range::INTEGER FROM range(120000)");
+  want_keys(30, 1);
+  EXPECT_FALSE(is_read_by_readers());
+  EXPECT_EQ(connection_->query_int("SELECT count(*) FROM temp.main.pgweir_from_base_2").value(), 0);
+  // Nor is it tried again and again.
+  want_keys(24, 1000);
+  for (int i = 0; i < 100; ++i) EXPECT_FALSE(is_read_by_readers());
+  EXPECT_TRUE(is_read_by_readers());
 }
 
 }  // namespace pgweir::engine

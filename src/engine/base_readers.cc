@@ -106,22 +106,35 @@ Status BaseReaders::add_reader() {
   return {};
 }
 
-Status BaseReaders::read(const BasePart& part, std::size_t parts, duck::Appender& out) {
-  while (readers_.size() < parts) TRY(add_reader());
+std::vector<Result<duck::Rows>> BaseReaders::read_beside(const BasePart& part, std::size_t first,
+                                                         std::size_t end, std::size_t parts) {
   const auto part_of = [&](std::size_t i) {
-    const std::size_t first = part.hashes.size() * i / parts;
-    const std::size_t end = part.hashes.size() * (i + 1) / parts;
-    return BasePart{part.select, part.hashes.subspan(first, end - first), part.catalog_changes};
+    const std::size_t from = part.hashes.size() * i / parts;
+    const std::size_t to = part.hashes.size() * (i + 1) / parts;
+    return BasePart{part.select, part.hashes.subspan(from, to - from), part.catalog_changes};
   };
-  for (std::size_t i = 1; i < parts; ++i) readers_[i]->begin(part_of(i));
+  for (std::size_t i = first + 1; i < end; ++i) readers_[i - first]->begin(part_of(i));
   std::vector<Result<duck::Rows>> found;
-  found.push_back(readers_[0]->read(part_of(0)));
-  for (std::size_t i = 1; i < parts; ++i) found.push_back(readers_[i]->finish());
-  for (Result<duck::Rows>& rows : found) {
-    if (!rows.ok()) return rows.error();
-    TRY(out.append(*rows));
+  found.push_back(readers_[0]->read(part_of(first)));
+  for (std::size_t i = first + 1; i < end; ++i) found.push_back(readers_[i - first]->finish());
+  return found;
+}
+
+Result<std::uint64_t> BaseReaders::read(const BasePart& part, std::size_t parts,
+                                        std::uint64_t rows_max, duck::Appender& out) {
+  const std::size_t beside = std::min(parts, size());
+  while (readers_.size() < beside) TRY(add_reader());
+  std::uint64_t count = 0;
+  for (std::size_t first = 0; first < parts && count < rows_max; first += beside) {
+    auto found = read_beside(part, first, std::min(first + beside, parts), parts);
+    for (Result<duck::Rows>& rows : found) {
+      if (!rows.ok()) return rows.error();
+      TRY_ASSIGN(const std::uint64_t own, out.append(*rows));
+      count += own;
+    }
   }
-  return out.flush();
+  TRY(out.flush());
+  return count;
 }
 
 }  // namespace pgweir::engine

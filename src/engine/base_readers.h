@@ -82,12 +82,17 @@ class BaseReaders {
   // How many may read at a time; 0 while closed.
   std::size_t size() const { return connect_ ? static_cast<std::size_t>(readers_max_) : 0; }
 
-  // Runs part.select once for each of `parts` equal parts of part.hashes, and gives the rows to
-  // `out`. It sees what is committed. Requires 1 <= parts <= size().
-  Status read(const BasePart& part, std::size_t parts, duck::Appender& out);
+  // Runs part.select once for each of `parts` equal parts of part.hashes, so many at a time as
+  // there are readers, and gives the rows to `out`, until there are `rows_max` or more. It sees
+  // what is committed. Returns the number of rows. Requires 1 <= parts, and size() > 0.
+  Result<std::uint64_t> read(const BasePart& part, std::size_t parts, std::uint64_t rows_max,
+                             duck::Appender& out);
 
  private:
   Status add_reader();
+  // The parts from `first` to `end`, of so many, each by a reader of its own.
+  std::vector<Result<duck::Rows>> read_beside(const BasePart& part, std::size_t first,
+                                              std::size_t end, std::size_t parts);
 
   const int readers_max_;
   Connect connect_;

@@ -40,12 +40,12 @@ Status PendingFinder::read_into(PendingIndex& index, const std::string& table) {
   return {};
 }
 
-Result<bool> PendingFinder::find_keys(const std::string& keys, std::uint64_t many_keys_min) {
+Status PendingFinder::read_keys(const std::string& keys) {
   // The same few texts come with every batch.
   constexpr std::size_t kTextsMax = 16;
   if (read_keys_.size() >= kTextsMax && !read_keys_.contains(keys)) read_keys_.clear();
-  PreparedSql& read_keys = read_keys_.try_emplace(keys, keys).first->second;
-  TRY_ASSIGN(duck::Rows rows, read_keys.query(connection_));
+  PreparedSql& statement = read_keys_.try_emplace(keys, keys).first->second;
+  TRY_ASSIGN(duck::Rows rows, statement.query(connection_));
   wanted_.clear();
   while (const duck::Chunk* chunk = rows.next()) {
     for (std::size_t i = 0; i < chunk->row_count(); ++i) {
@@ -54,10 +54,12 @@ Result<bool> PendingFinder::find_keys(const std::string& keys, std::uint64_t man
   }
   std::sort(wanted_.begin(), wanted_.end());
   wanted_.erase(std::unique(wanted_.begin(), wanted_.end()), wanted_.end());
-  if (wanted_.size() >= many_keys_min) return false;
+  return {};
+}
+
+Status PendingFinder::find_keys() {
   TRY(find_in(recent_, found_recent_));
-  TRY(find_in(dead_, found_dead_));
-  return true;
+  return find_in(dead_, found_dead_);
 }
 
 Status PendingFinder::find_in(const PendingIndex& index, FoundTable& table) {

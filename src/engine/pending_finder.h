@@ -30,12 +30,12 @@ class PendingFinder {
   void forget();
   Status build();
 
-  // Of a unique store: looks for the hashes that `keys` (see Store::lookup()) gives. False when
-  // they are `many_keys_min` or more: nothing is looked for then.
-  Result<bool> find_keys(const std::string& keys, std::uint64_t many_keys_min);
-
+  // Reads the hashes that `keys` (see Store::lookup()) gives; also when it is not ready.
+  Status read_keys(const std::string& keys);
   // Those hashes, sorted, each once.
   const std::vector<std::uint64_t>& wanted() const { return wanted_; }
+  // Looks for them. Of a unique store, when ready.
+  Status find_keys();
 
   // A delta that is about to be applied: `read_delta` is sql.read_delta() of it. Writes nothing for
   // statements to join unless `fill`. Returns how many rows to remove are among the recent ones.

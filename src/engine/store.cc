@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <map>
+#include <optional>
 
 #include "engine/base_lookup.h"
 #include "engine/pending_finder.h"
@@ -20,6 +22,10 @@ constexpr std::uint64_t kLastHash = ~std::uint64_t{0};
 // waits, the more others share the rewriting of its range.
 constexpr std::uint64_t kPendingShare = 8;
 constexpr std::uint64_t kPendingShareOfBacklog = 3;
+// Rows of the base that readers may find for one lookup, by their bytes, and at the least: beyond
+// them they stay where they are, and a statement goes through them.
+constexpr std::uint64_t kReadBytesMax = 8 * kMiB;
+constexpr std::uint64_t kReadRowsMin = 64;
 
 class ClusteredStore : public Store {
  public:
@@ -74,15 +80,18 @@ class ClusteredStore : public Store {
   Result<std::string> lookup(const std::string& keys) override {
     TRY(settle());
     if (!large_) return sql_.content;
-    if (spec_.unique && finder_.ready()) {
-      TRY_ASSIGN(const bool found, finder_.find_keys(keys, options_.many_keys_min));
-      if (!found) return sql_.lookup(keys);
-      if (!base_lookup_.can_read(finder_.wanted().size(), base_rows_))
-        return sql_.lookup_found(sql_.base);
-      TRY_ASSIGN(const std::string rows, base_lookup_.read(finder_.wanted(), base_rows_));
-      return sql_.lookup_found(rows);
+    const bool indexed = spec_.unique && finder_.ready();
+    if (!indexed && !base_lookup_.may_read(base_rows_)) return sql_.lookup(keys);
+    TRY(finder_.read_keys(keys));
+    const bool finds = indexed && !are_many(finder_.wanted().size());
+    if (finds) TRY(finder_.find_keys());
+    std::optional<std::string> rows;
+    if (base_lookup_.can_read(finder_.wanted().size(), base_rows_)) {
+      TRY_ASSIGN(const std::uint64_t rows_max, read_rows_max());
+      TRY_ASSIGN(rows, base_lookup_.read(finder_.wanted(), base_rows_, rows_max));
     }
-    return sql_.lookup(keys);
+    if (finds) return sql_.lookup_found(rows.value_or(sql_.base));
+    return rows ? sql_.lookup_read(*rows, keys) : sql_.lookup(keys);
   }
 
   bool are_many(std::uint64_t keys) const override { return keys >= options_.many_keys_min; }
@@ -311,9 +320,16 @@ class ClusteredStore : public Store {
     return finder_.build();
   }
 
+  // What several readers may find at a time. A power of two, so that the statement stays the same.
+  Result<std::uint64_t> read_rows_max() {
+    if (row_bytes_known_ == 0) TRY(measure_step());
+    return std::bit_floor(std::max(kReadBytesMax / row_bytes_known_, kReadRowsMin));
+  }
+
   // Of rows of this width.
   Status measure_step() {
     TRY_ASSIGN(const std::uint64_t row_bytes, number(row_bytes_));
+    row_bytes_known_ = std::max<std::uint64_t>(row_bytes, 1);
     step_rows_max_ = std::clamp<std::uint64_t>(
         options_.step_bytes_max / std::max<std::uint64_t>(row_bytes, 1), 1, options_.step_rows_max);
     return {};
@@ -529,6 +545,7 @@ class ClusteredStore : public Store {
   const StoreSql sql_;
   std::map<std::string, Statements> statements_;
   PreparedSql row_bytes_;
+  std::uint64_t row_bytes_known_ = 0;  // as they were measured last; 0: never
   PreparedSql add_dead_copies_;
   PreparedSql remove_recent_copies_;
   PreparedSql add_remaining_copies_;

@@ -127,15 +127,23 @@ std::string StoreSql::create_content(bool large) const {
 }
 
 std::string StoreSql::live_base(const std::string& keys) const {
+  return live_rows(base, keys);
+}
+
+std::string StoreSql::live_rows(const std::string& base_rows, const std::string& keys) const {
   return fmt::format(
       "SELECT {0}, s.{1} FROM {2} AS s ANTI JOIN (SELECT d.* FROM {3} AS d JOIN ({4}) AS "
       "pgweir_wanted ON d.{1} = pgweir_wanted.{1}) AS d ON {5}",
-      list_of(spec.columns, "s."), kHashColumn, base, dead, keys, same_row(identity()));
+      list_of(spec.columns, "s."), kHashColumn, base_rows, dead, keys, same_row(identity()));
 }
 
 std::string StoreSql::lookup(const std::string& keys) const {
-  return fmt::format("({} UNION ALL SELECT {}, {} FROM {})", live_base(keys), list_of(spec.columns),
-                     kHashColumn, recent);
+  return lookup_read(base, keys);
+}
+
+std::string StoreSql::lookup_read(const std::string& base_rows, const std::string& keys) const {
+  return fmt::format("({} UNION ALL SELECT {}, {} FROM {})", live_rows(base_rows, keys),
+                     list_of(spec.columns), kHashColumn, recent);
 }
 
 std::string StoreSql::found_rows(const std::string& table, const std::string& found) const {
@@ -159,10 +167,11 @@ std::string StoreSql::create_from_base() const {
 
 // (The condition on n is always true: a filter on the small side makes DuckDB push a Bloom filter
 // of its keys into the scan of the large one.)
-std::string StoreSql::read_base(const std::string& wanted) const {
+std::string StoreSql::read_base(const std::string& wanted, std::uint64_t rows_max) const {
   return fmt::format(
-      "SELECT {0}, s.{1} FROM {2} AS s JOIN (SELECT * FROM {3} WHERE n >= 0) AS w ON s.{1} = w.{1}",
-      list_of(spec.columns, "s."), kHashColumn, base, wanted);
+      "SELECT {0}, s.{1} FROM {2} AS s JOIN (SELECT * FROM {3} WHERE n >= 0) AS w ON s.{1} = w.{1} "
+      "LIMIT {4}",
+      list_of(spec.columns, "s."), kHashColumn, base, wanted, rows_max);
 }
 
 std::string StoreSql::load(const std::string& table, const std::string& select) const {

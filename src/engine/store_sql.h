@@ -50,12 +50,15 @@ struct StoreSql {
   std::string create_counted() const;
   std::string create_content(bool large) const;
   std::string lookup(const std::string& keys) const;
+  // The same with a table of those rows of the base that the keys may want.
+  std::string lookup_read(const std::string& base_rows, const std::string& keys) const;
   // The same of a unique store for keys whose pending rows' runs were found.
   // `base_rows` is the base, or a table of those rows of it that the keys may want.
   std::string lookup_found(const std::string& base_rows) const;
   std::string create_from_base() const;
-  // The rows of the base with a hash that stands in `wanted`, which BaseReaders fills.
-  std::string read_base(const std::string& wanted) const;
+  // The rows of the base with a hash that stands in `wanted`, which BaseReaders fills: so many at
+  // the most.
+  std::string read_base(const std::string& wanted, std::uint64_t rows_max) const;
   // The base's rows but for those of `keys` that are dead.
   std::string live_base(const std::string& keys) const;
   // DuckDB 1.5.5 loses rows without an error: after an INSERT with an ORDER BY that gives no row,
@@ -113,6 +116,7 @@ struct StoreSql {
   std::string delete_range(const std::string& table, const Range& range) const;
 
  private:
+  std::string live_rows(const std::string& base_rows, const std::string& keys) const;
   std::vector<StoreColumn> identity() const;
   std::string identity_hash() const;
   std::string found_rows(const std::string& table, const std::string& found) const;
