@@ -118,11 +118,16 @@ class CanonicalTaker {
     if (is_outer(select_.from)) {
       for (const char* side : {"left", "right"}) {
         Json& below = child_of(select_.from, side);
-        if (!is_plain_table(below)) take_from(below, &found, taken_where(below, side));
+        if (is_plain_table(below)) continue;
+        // When every row of this side is in the result.
+        const bool is_kept =
+            text_of(select_.from, "join_type") == (side == std::string("left") ? "LEFT" : "RIGHT");
+        take_from(below, &found, is_kept ? taken_conditions(below, {&select_.where}) : Json());
       }
       if (!found && same_relations()) take_from(child_of(select_.from, "right"), &found);
     } else {
-      take_outer(select_.from, &found);
+      std::vector<Json*> conditions = {&select_.where};
+      take_outer(select_.from, &conditions, &found);
     }
     if (!found) return false;
     select_.print_rest(select_.from);
@@ -134,25 +139,24 @@ class CanonicalTaker {
            select_.scope.inputs()[0].relation == select_.scope.inputs()[1].relation;
   }
 
-  void take_outer(Json& from, bool* found) {
+  // `conditions`: of WHERE, and of the inner joins behind `from`.
+  void take_outer(Json& from, std::vector<Json*>* conditions, bool* found) {
     if (is_outer(from)) {
-      take_from(from, found);
+      take_from(from, found, taken_conditions(from, *conditions));
     } else if (text_of(from, "type") == "JOIN") {
-      take_outer(child_of(from, "left"), found);
-      take_outer(child_of(from, "right"), found);
+      conditions->push_back(&child_of(from, "condition"));
+      take_outer(child_of(from, "left"), conditions, found);
+      take_outer(child_of(from, "right"), conditions, found);
+      conditions->pop_back();
     }
   }
 
-  // The conditions of WHERE that go by this side of the outer join alone, when every row of it is
-  // in the result: they hold before the join as behind it.
-  Json taken_where(const Json& below, const std::string& side) {
-    const std::string kind = text_of(select_.from, "join_type");
-    if (select_.where.is_null() || kind != (side == "left" ? "LEFT" : "RIGHT")) return nullptr;
+  // What of the conditions goes by this part of FROM alone: it holds before the joins as behind
+  // them. Requires that no join behind it adds rows without one of it.
+  Json taken_conditions(const Json& below, const std::vector<Json*>& conditions) const {
     std::vector<std::size_t> leaves;
     select_.leaves_of(below, &leaves);
-    std::vector<Json> written, kept, taken;
-    split_conjuncts(select_.where, &written);
-    for (const Json& conjunct : written) {
+    const auto goes_by_it = [&](const Json& conjunct) {
       bool within = true, any = false;
       walk(conjunct, [&](const Json& node) {
         const auto place = select_.scope.place_of_reference(node);
@@ -161,9 +165,18 @@ class CanonicalTaker {
                  (!place || std::find(leaves.begin(), leaves.end(), place->input) != leaves.end());
         return within;
       });
-      (any && within ? taken : kept).push_back(conjunct);
+      return any && within;
+    };
+    std::vector<Json> taken;
+    for (Json* condition : conditions) {
+      if (condition->is_null()) continue;
+      std::vector<Json> written, kept;
+      split_conjuncts(*condition, &written);
+      for (Json& conjunct : written)
+        (goes_by_it(conjunct) ? taken : kept).push_back(std::move(conjunct));
+      *condition = conjunction_of(kept);
+      if (kept.empty() && condition != &select_.where) *condition = true_node();
     }
-    select_.where = conjunction_of(kept);
     return conjunction_of(taken);
   }
 
