@@ -424,12 +424,16 @@ TEST(SchemaChanges, ViewsFollowTheirTables) {
   EXPECT_EQ(rows("SELECT count(*) FROM u"), "4");
   scenario.sql("ALTER TABLE u RENAME TO t");
   becomes("by_v", "live");
-  EXPECT_EQ(rows("SELECT * FROM by_v ORDER BY v"), "v0|1|40;v1|3|62");
+  // The view's state is told a moment before readers see what it comes from.
+  std::string left;
+  wait_for(kPatience, [&] {
+    left = rows("SELECT * FROM by_v ORDER BY v");
+    return left.find("does not exist") == std::string::npos;
+  });
+  EXPECT_EQ(left, "v0|1|40;v1|3|62");
   // Gone for good.
   scenario.sql("DROP TABLE t");
   becomes("by_v", "no table or view \"t\"");
-  // The view's state is told a moment before readers see what it comes from.
-  std::string left;
   wait_for(kPatience, [&] {
     left = rows("SELECT * FROM t");
     return left.find("does not exist") != std::string::npos;
