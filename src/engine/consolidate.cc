@@ -204,7 +204,7 @@ Status Consolidator::remove(const Cell* before, std::string_view key, NetChange&
   NetChange& entry = *found.entry;
   if (found.is_new) {
     if (truncated_ && !some()) return error(Code::kInternal, "its row was truncated before");
-    entry.key_row = before;
+    entry.key_row = entry.before = before;
     entry.had_old = !truncated_;
     return {};
   }
@@ -225,6 +225,7 @@ Status Consolidator::update(const Cell* before, const Cell* after, std::size_t w
   if (found.is_new) {
     if (truncated_ && !some()) return error(Code::kInternal, "its row was truncated before");
     entry.had_old = !truncated_;
+    entry.before = before;
     entry.after = complete(after, before, width, incomplete);
     entry.unchanged_from = incomplete ? after : nullptr;
   } else {

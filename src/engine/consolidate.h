@@ -32,11 +32,14 @@ struct RowIdentity {
   std::vector<std::uint32_t> kept;  // indexes into the table's columns
 };
 
-// What is left of a key's changes in one batch. All three are rows of the table's full width.
+// What is left of a key's changes in one batch. All are rows of the table's full width.
 struct NetChange {
   std::string_view key;
   // Holds the key's values, of rows with and without `after`.
   const model::Cell* key_row = nullptr;
+  // Of the first change, where it told the row as it was before the batch: as much of it as the
+  // message had. Under REPLICA IDENTITY FULL with had_old it is the whole row.
+  const model::Cell* before = nullptr;
   // The row as it ends up; nullptr when it is gone.
   const model::Cell* after = nullptr;
   // Where `after` has kUnchanged cells in kept columns: the key in the mirror, as it was before

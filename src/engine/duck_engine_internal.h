@@ -101,6 +101,7 @@ class DuckEngine : public Engine {
   Status hide_mirror(KnownTable& known);
   Status stop(KnownTable& known, const std::string& reason);
   Status show_stopped(const KnownTable& known);
+  Status show_unreadable(const KnownTable& known, const std::string& why);
   // Definitions (engine_shapes.cc).
   std::optional<std::vector<std::uint32_t>> columns_of(const model::Table& table) const;
   Status define_new(const model::Table& table);
@@ -122,6 +123,13 @@ class DuckEngine : public Engine {
   Status begin_read(const model::Table& table, Reading how);
   Status end_read(KnownTable& known);
   bool lacks_columns(const KnownTable& known) const;
+  // Mirrors that keep no rows (engine_release.cc).
+  Status settle_rows();
+  bool can_release(const KnownTable& known) const;
+  Status release(KnownTable& known);
+  Status show_released(const KnownTable& known);
+  Status await_old_row(KnownTable& known, const model::Change& change);
+  void tell_released(KnownTable& known);
   void tell_reading(KnownTable& known);
   StoreOptions make_store_options() const {
     StoreOptions made = options_.store.value_or(store_options_for(options_.memory_bytes));

@@ -236,7 +236,10 @@ Status DuckEngine::apply(const model::Batch& batch) {
   TRY_ASSIGN(const bool cut_off, leave_epoch(batch.to));
   TRY(check_follows(batch.from, batch.to, cut_off));
   // What was left beyond what memory allows now would leave too little for a batch.
-  if (!in_transaction_) TRY(work_off());
+  if (!in_transaction_) {
+    TRY(work_off());
+    TRY(settle_rows());
+  }
   TRY(with_retries([&] { return apply_parts(batch); }));
   return in_transaction_ ? Status{} : work_off();
 }
@@ -399,6 +402,7 @@ Status DuckEngine::apply_changes(const model::Batch& batch, const std::vector<Kn
   for (std::size_t i = from; i < to; ++i) {
     const model::Change& change = batch.changes[i];
     KnownTable& known = *tables[change.table];
+    if (known.stored.released) TRY(await_old_row(known, change));
     if (!known.takes_changes()) continue;
     if (!known.touched) TRY(known.writer->begin());
     known.touched = true;
@@ -427,8 +431,10 @@ Status DuckEngine::apply_mirror(KnownTable& known, const model::Batch& batch) {
                                   {.table = known.writer->delta_table(), .rows = rows}));
   }
   TRY(known.writer->apply_delta(rows));
-  return replaced && maintainer != nullptr ? maintainer->table_replaced(*connection_, known.mirror)
-                                           : Status{};
+  if (replaced && maintainer != nullptr)
+    TRY(maintainer->table_replaced(*connection_, known.mirror));
+  // What came behind the truncate was stored for the views alone.
+  return replaced && known.stored.released ? known.writer->store()->clear() : Status{};
 }
 
 // --- Snapshots --------------------------------------------------------------------------------

@@ -55,6 +55,9 @@ struct EngineOptions {
   // shape, and one that comes later, waits for them. Without it the one stops for good, and the
   // other has what comes from its first change on.
   bool rows_are_read = false;
+  // The mirror of a table whose rows nobody looks up keeps none, where its changes tell their old
+  // rows (docs/decisions/0010). Only with rows_are_read: they come back so.
+  bool releases_mirrors = false;
   // How long recover() waits for readers that were interrupted. One that takes longer keeps the old
   // database's memory until it ends.
   Milliseconds readers_patience{5'000};
@@ -76,6 +79,9 @@ struct Mirror {
   // Why its changes are no longer taken; empty while it is live. Its rows are then out of date, and
   // reading `name` fails with this reason.
   std::string stopped;
+  // Why its rows are not kept, only its changes taken; empty while they are. Reading `name` fails
+  // with this reason, and `store` is empty.
+  std::string released;
   // Another one whenever the rows are others than those before, but for the changes applied: made
   // anew, not taken over into another shape.
   std::string rows_id;
@@ -132,6 +138,16 @@ class ViewMaintainer {
   virtual Status rebuild(duck::Connection& connection) = 0;
   // The mirror was truncated, reloaded or changed its columns: its deltas no longer tell.
   virtual Status table_replaced(duck::Connection& connection, const Mirror& mirror) = 0;
+  // Whether the rows of a mirror are needed, or its changes are enough. Between two batches.
+  enum class RowsNeeded {
+    kYes,
+    kNo,       // somebody goes by its changes, nobody by its rows
+    kUnknown,  // leave it as it is
+  };
+  virtual RowsNeeded rows_needed(const Mirror& mirror) const {
+    (void)mirror;
+    return RowsNeeded::kUnknown;
+  }
   // The mirror is out of date from here on (mirror.stopped says why): views over it cannot be
   // right.
   virtual Status table_stopped(duck::Connection& connection, const Mirror& mirror) {
@@ -216,10 +232,10 @@ class Engine {
   virtual Status end_read(model::Oid table, const model::Position& position,
                           model::Lsn end_lsn) = 0;
 
-  // `wanted` answers otherwise than before. A table that is wanted now and has no mirror waits for
+  // `wanted` answers otherwise than before, or rows are needed that were not. A table that is wanted now and has no mirror waits for
   // its rows, where somebody reads them. A mirror stays as it is, though it may lack columns that
   // are wanted, or be wanted no more: it takes on the others when the table is read again. Not
-  // while a transaction is open.
+  // while a transaction is open. One whose rows were not kept and are needed waits for them, too.
   virtual Status ask_wanted() = 0;
 
   // Takes no more changes of a mirrored table (until the next snapshot); activity goes on counting

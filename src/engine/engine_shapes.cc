@@ -59,6 +59,7 @@ Status DuckEngine::define_table(const model::Table& table) {
 
 Status DuckEngine::ask_wanted() {
   if (!options_.rows_are_read || state_.phase != Phase::kLive) return {};
+  TRY(settle_rows());
   std::vector<model::Table> wanted;
   for (const auto& [oid, known] : tables_) {
     const model::Table& table = known.stored.table;
@@ -125,6 +126,8 @@ Status DuckEngine::redefine(KnownTable& known, const model::Table& table) {
   if (stored.table.presence == model::Presence::kUnpublished)
     unknown = "it was out of the publication for a time";
   const bool same = same_rows(known.writer->layout(), layout, change);
+  const bool is_full = table.replica_identity == model::ReplicaIdentity::kFull;
+  if (stored.released && unknown.empty() && !(same && is_full)) unknown = "its rows were not kept";
   const bool live = stored.stopped.empty();
   if (same && (live ? unknown.empty() : stored.table.presence == table.presence))
     return adopt(known, layout);
@@ -152,7 +155,8 @@ Status DuckEngine::adopt(KnownTable& known, const MirrorLayout& layout) {
 
 Status DuckEngine::show(const KnownTable& known) {
   if (!known.is_shown() || state_.phase == Phase::kLoading) return {};
-  return known.stored.stopped.empty() ? show_mirror(known) : show_stopped(known);
+  if (!known.stored.stopped.empty()) return show_stopped(known);
+  return known.stored.released ? show_released(known) : show_mirror(known);
 }
 
 // Gives up the old name and takes the new one, which may be another table's in our eyes still.
@@ -285,7 +289,7 @@ Status DuckEngine::await_rows(KnownTable& known, const MirrorLayout& layout,
   known.stored.kept_columns = layout.identity.kept;
   known.stored.stopped = reason;
   known.stored.awaits_rows = true;
-  known.stored.reading = known.stored.counts_seen = false;
+  known.stored.released = known.stored.reading = known.stored.counts_seen = false;
   new_rows_id(known);
   TRY(attach_mirror(known));
   TRY(meta_->write_table(known.stored));

@@ -63,6 +63,7 @@ Status DuckEngine::attach_mirror(KnownTable& known) {
   // Of a database made before there were any.
   if (known.mirror.rows_id.empty()) known.mirror.rows_id = known.writer->store()->content_name();
   tell_reading(known);
+  tell_released(known);
   return {};
 }
 
@@ -166,18 +167,22 @@ Status DuckEngine::stop(KnownTable& known, const std::string& reason) {
 // Whatever is read of the mirror, and be it a count, fails with the reason: it is neither constant,
 // which the optimizer would fold, nor in a column that nobody reads.
 Status DuckEngine::show_stopped(const KnownTable& known) {
+  return show_unreadable(known, fmt::format("table {} is stopped: {}",
+                                            known.stored.table.qualified_name(),
+                                            known.stored.stopped));
+}
+
+Status DuckEngine::show_unreadable(const KnownTable& known, const std::string& why) {
   const model::Table& table = known.stored.table;
   std::string columns;
   for (const StoreColumn& column : known.writer->layout().columns)
     columns += fmt::format("{}CAST(error(why) AS {}) AS {}", columns.empty() ? "" : ", ",
                            column.type, quote_identifier(column.name));
-  const std::string text =
-      fmt::format("table {} is stopped: {}", table.qualified_name(), known.stored.stopped);
   TRY(connection_->execute(fmt::format("CREATE SCHEMA IF NOT EXISTS {}", mirror_schema(table))));
   return connection_->execute(
       fmt::format("CREATE OR REPLACE VIEW {} AS SELECT {} FROM (VALUES ({})) AS t(why) "
                   "WHERE CAST(error(why) AS BOOLEAN)",
-                  known.mirror.name, columns, duck::quote_literal(text)));
+                  known.mirror.name, columns, duck::quote_literal(why)));
 }
 
 Status DuckEngine::hide_mirrors() {

@@ -185,7 +185,8 @@ Result<std::vector<StoredTable>> Meta::read_tables() const {
                         .hidden = definition.value("hidden", false),
                         .rows_id = definition.value("rows_id", std::string()),
                         .reading = definition.value("reading", false),
-                        .counts_seen = definition.value("counts_seen", false)});
+                        .counts_seen = definition.value("counts_seen", false),
+                        .released = definition.value("released", false)});
     }
   } catch (const json::exception& failure) {
     return error(Code::kCorruption, "the engine's list of tables cannot be read", failure.what());
@@ -198,7 +199,8 @@ Status Meta::write_table(const StoredTable& table) {
                            {"mirrored", table.mirrored},       {"stopped", table.stopped},
                            {"awaits_rows", table.awaits_rows}, {"hidden", table.hidden},
                            {"rows_id", table.rows_id},         {"reading", table.reading},
-                           {"counts_seen", table.counts_seen}};
+                           {"counts_seen", table.counts_seen},
+                           {"released", table.released}};
   const std::uint32_t oid = model::value(table.table.id);
   TRY(connection_.execute(fmt::format("DELETE FROM pgweir_internal.tables WHERE oid = {}", oid)));
   return connection_.execute(fmt::format("INSERT INTO pgweir_internal.tables VALUES ({}, {})", oid,

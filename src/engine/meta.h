@@ -40,6 +40,8 @@ struct StoredTable {
   // that those which did not can go at the end.
   bool reading = false;
   bool counts_seen = false;
+  // Its rows are not kept.
+  bool released = false;
 };
 
 class Meta {

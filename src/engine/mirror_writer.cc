@@ -282,6 +282,7 @@ Status MirrorWriter::stage_changes(const model::Batch& batch, std::uint64_t& loo
 
 Result<std::uint64_t> MirrorWriter::make_delta(const model::Batch& batch) {
   TRY(open_stage_appender());
+  if (released_) return make_delta_of_stream(batch);
   if (consolidator_.has_unchanged_cells()) TRY(resolve_unchanged(batch));
   std::uint64_t looked_up = 0;
   TRY(stage_changes(batch, looked_up));
@@ -311,7 +312,7 @@ Result<std::uint64_t> MirrorWriter::make_delta(const model::Batch& batch) {
 Status MirrorWriter::apply_delta(std::uint64_t delta_rows) {
   if (truncated()) TRY(store_->clear());
   if (delta_rows == 0) return {};
-  TRY(store_->apply(delta_));
+  if (!released_ || truncated()) TRY(store_->apply(delta_));
   TRY(clear_delta_->execute());
   return store_->maintain();
 }

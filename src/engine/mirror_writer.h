@@ -52,6 +52,10 @@ class MirrorWriter {
   // their number.
   Result<std::uint64_t> make_delta_of_unseen();
 
+  // Nothing is looked up from here on: no rows are kept, and each change tells its whole old row
+  // (REPLICA IDENTITY FULL). Only the rows that come behind a truncate are stored.
+  void release() { released_ = true; }
+
   // A new batch: forgets the last one's changes and delta.
   Status begin();
   Status add(const model::Batch& batch, const model::Change& change) {
@@ -95,6 +99,8 @@ class MirrorWriter {
   std::string looked_up_hashes() const;
   std::string changes_statement(Rows rows) const;
   Status note_seen();
+  Result<std::uint64_t> make_delta_of_stream(const model::Batch& batch);
+  bool same_rows(const model::Cell* a, const model::Cell* b) const;
   Status resolve_unchanged(const model::Batch& batch);
   Status read_unchanged(std::size_t wanted);
   Status put_row(duck::Appender& out, const model::Cell* row, const model::Batch& batch,
@@ -115,6 +121,7 @@ class MirrorWriter {
   Consolidator consolidator_;
   Rows rows_known_ = Rows::kAll;
   std::string seen_;
+  bool released_ = false;
   std::string stage_name_;
   std::string stage_;
   std::string delta_;

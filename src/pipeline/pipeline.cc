@@ -127,6 +127,7 @@ Status Pipeline::open_engine() {
   engine_options.numeric_precision = static_cast<int>(config.source.numeric.precision);
   engine_options.numeric_scale = static_cast<int>(config.source.numeric.scale);
   engine_options.rows_are_read = true;
+  engine_options.releases_mirrors = config.engine.mirrors == config::MirrorMode::kNeededColumns;
   TRY(fs_.create_directories(engine_options.directory));
   const bool all = config.engine.mirrors == config::MirrorMode::kAll;
   const auto wanted = [this, all](const model::Table& table) {

@@ -156,6 +156,7 @@ std::string Resync::obstacle(const model::Table& table, const engine::Mirror* mi
   if (mirror == nullptr) return "there is no mirror of it";
   if (mirror->reading) return "its mirror was being read";
   if (!mirror->stopped.empty()) return "its mirror has stopped: " + mirror->stopped;
+  if (!mirror->released.empty()) return mirror->released;
   if (!has_all_columns(*mirror)) return "its mirror has not all columns (engine.mirrors: all)";
   if (!same_shape(mirror->table, table)) return "its shape has changed";
   if (mirror->kind == engine::MirrorKind::kAppendOnly)

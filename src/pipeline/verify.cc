@@ -209,7 +209,7 @@ Result<VerifyReport> Verifier::run(const std::vector<std::string>& tables,
     TableVerdict& verdict = out.tables.emplace_back();
     verdict.table = table;
     verdict.stopped = !mirror.stopped.empty();
-    verdict.reason = mirror.stopped;
+    verdict.reason = mirror.stopped.empty() ? mirror.released : mirror.stopped;
   }
   std::vector<Suspects> open;
   for (TableVerdict& verdict : out.tables) {

@@ -149,6 +149,7 @@ void write_table(JsonWriter& json, const TableInfo& table) {
   json.key("last_change");
   write_time(json, table.last_change);
   json.key("error").optional_string(table.error);
+  if (table.released) json.key("released").string(*table.released);
   if (table.reading_percent) json.key("reading_percent").number(*table.reading_percent);
   json.end_object();
 }

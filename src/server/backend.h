@@ -180,6 +180,7 @@ struct TableInfo {
   std::uint64_t reads = 0;
   std::optional<TimeUs> last_change;
   std::optional<std::string> error;       // why the mirror of this table alone has stopped
+  std::optional<std::string> released;    // why the mirror keeps no rows, only their changes
   std::optional<double> reading_percent;  // while it is read beside the stream
 };
 

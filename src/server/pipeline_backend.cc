@@ -370,7 +370,10 @@ std::vector<TableInfo> PipelineBackend::tables() {
     const auto entry = by_name.find(mirror.table.qualified_name());
     if (entry == by_name.end()) continue;
     entry->second.mirrored = true;
-    if (!mirror.stopped.empty()) entry->second.error = mirror.stopped;
+    if (!mirror.stopped.empty())
+      entry->second.error = mirror.stopped;
+    else if (!mirror.released.empty())
+      entry->second.released = mirror.released;
   }
   const auto reader = this->reader();
   if (reader.ok()) {
@@ -378,7 +381,9 @@ std::vector<TableInfo> PipelineBackend::tables() {
     const bool complete = (*reader)->position().snapshot_complete;
     for (const engine::Mirror& mirror : mirrors) {
       const auto entry = by_name.find(mirror.table.qualified_name());
-      if (entry == by_name.end() || !complete || !mirror.stopped.empty()) continue;
+      if (entry == by_name.end() || !complete || !mirror.stopped.empty() ||
+          !mirror.released.empty())
+        continue;
       if (const auto rows = connection.query_int("SELECT count(*) FROM " + mirror.name); rows.ok())
         entry->second.rows = static_cast<std::uint64_t>(*rows);
     }

@@ -20,6 +20,8 @@ struct Relation {
   std::string rows;
   // Of a mirror: engine::Mirror::rows_id.
   std::string rows_id;
+  // Of a mirror: engine::Mirror::released. There are no rows then, only changes.
+  std::string released;
   // SQL, quoted, for FROM: the columns, the key columns that are not among them, kHashColumn.
   std::string content;
   // The store whose content this is, where `content` shows nothing else; its owner may make it

@@ -62,6 +62,10 @@ class ViewStrategy {
   // Names of the stores that hold the state.
   virtual std::vector<std::string> stores() const = 0;
 
+  // Whether it reads rows of its inputs to keep its state, or goes by their changes alone. To make
+  // the state anew it needs the rows in any case.
+  virtual bool needs_rows() const { return true; }
+
   // Opens the kept state, or makes it anew from the inputs as they are now.
   virtual Status setup(duck::Connection& connection, bool keep) = 0;
   // Makes the state anew in the middle of a batch: an input was truncated or replaced.

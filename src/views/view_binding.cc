@@ -57,6 +57,7 @@ void ViewSet::declare_mirror(const engine::Mirror& mirror) {
   relation->content = store->content_name();
   relation->store = store;
   relation->rows_id = mirror.rows_id;
+  relation->released = mirror.released;
   relation->columns = spec.columns;
   relation->unique = spec.unique;
   relation->key.clear();

@@ -47,6 +47,8 @@ class ViewFixture : public testing::Test {
   ViewSetOptions view_options_;
   // Of every store; tiny ones make few rows large.
   std::optional<engine::StoreOptions> store_options_;
+  // Tables wait for their rows where they are not known; mirrors that nobody looks into have none.
+  bool releases_mirrors_ = false;
   harness::ScratchFolder scratch_;
   Logger logger_{LogLevel::kOff};
   std::unique_ptr<ViewSet> views_;

@@ -26,7 +26,11 @@ void ViewFixture::open(const std::vector<TablePtr>& tables, const std::vector<Vi
   ASSERT_TRUE(set.ok()) << set.error().text();
   views_ = std::move(set).value();
   auto engine = engine::Engine::open(
-      {.directory = scratch_.path(), .memory_bytes = 512 * kMiB, .store = store_options_},
+      {.directory = scratch_.path(),
+       .memory_bytes = 512 * kMiB,
+       .rows_are_read = releases_mirrors_,
+       .releases_mirrors = releases_mirrors_,
+       .store = store_options_},
       [this](const model::Table& table) {
         // Every table, as with mirrors: all.
         std::vector<std::uint32_t> all(table.columns.size());

@@ -76,6 +76,7 @@ Result<ViewChanges> ViewSet::redefine(std::vector<ViewSource> sources) {
   close();
   TRY(open(engine));
   undone_ = false;
+  TRY(engine.ask_wanted());  // rows that are not kept may be needed now
   return changes;
 }
 

@@ -168,6 +168,11 @@ Status ViewSet::set_up(duck::Connection& connection, View& view, const StoredVie
     return ViewCatalog::forget(connection, state_name(view.name()));
   }
   const bool kept = same && keep == Keep::kUnchanged;
+  view.awaits_rows = false;
+  for (const Relation* relation : view.inputs) {
+    if (relation->released.empty() || (kept && !view.strategy->needs_rows())) continue;
+    return wait_for_rows(connection, view, *relation);
+  }
   if (!kept && view.append == nullptr) TRY(drop_open_windows(connection, view));
   TRY(view.strategy->setup(connection, kept));
   TRY_ASSIGN(view.rows, view.strategy->state_rows());
@@ -210,7 +215,8 @@ Status ViewSet::rebuild_view(const std::string& name) {
     return {};
   };
   TRY(duck::in_transaction(connection, forget));
-  return open(*engine_);
+  TRY(open(*engine_));
+  return engine_->ask_wanted();  // rows that are not kept may be needed now
 }
 
 // --- Batches -----------------------------------------------------------------------------------

@@ -172,6 +172,7 @@ class ViewSet : public engine::ViewMaintainer {
                        const engine::Delta& delta) override;
   Status batch_applied(duck::Connection& connection) override;
   Status time_passes(duck::Connection& connection) override;
+  RowsNeeded rows_needed(const engine::Mirror& mirror) const override;
   Status rebuild(duck::Connection& connection) override;
   Status table_replaced(duck::Connection& connection, const engine::Mirror& mirror) override;
   Status table_stopped(duck::Connection& connection, const engine::Mirror& mirror) override;
@@ -231,6 +232,7 @@ class ViewSet : public engine::ViewMaintainer {
   Status set_up(duck::Connection& connection, View& view, const StoredView* stored, Keep keep);
   Status set_up(duck::Connection& connection, Arrangement& arrangement, const StoredView* stored,
                 Keep keep);
+  Status wait_for_rows(duck::Connection& connection, View& view, const Relation& relation);
   Status wait_for_snapshot(duck::Connection& connection);
   Status before_changes(duck::Connection& connection);
   Status open_again(duck::Connection& connection);

@@ -41,6 +41,7 @@ struct ViewSet::View {
   std::string fingerprint;
 
   // Of keeping.
+  bool awaits_rows = false;  // its state cannot be made: an input's rows are not kept
   std::uint64_t rows = 0;
   bool changed = false;  // in this batch: its delta is to be emptied
 
