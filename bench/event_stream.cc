@@ -64,6 +64,9 @@ std::string EventStream::tables_sql() {
       CREATE TABLE accounts (id bigint PRIMARY KEY, region text NOT NULL);
       CREATE TABLE transfers (id bigint PRIMARY KEY, account_id bigint NOT NULL,
         amount numeric(12,2) NOT NULL, note text NOT NULL, created_at timestamptz NOT NULL);
+      -- As Debezium's events have their before images whole.
+      ALTER TABLE accounts REPLICA IDENTITY FULL;
+      ALTER TABLE transfers REPLICA IDENTITY FULL;
       CREATE PROCEDURE fill(account_count bigint, transactions bigint, update_lag bigint,
                             delete_lag bigint, account_every bigint) LANGUAGE plpgsql AS $$
       BEGIN

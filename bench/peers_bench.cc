@@ -6,10 +6,13 @@
 //
 // The changes (event_stream.h: inserts, updates and deletes) are made in a PostgreSQL, where they
 // wait in a slot, and are written as Debezium's JSON into files, which Flink and Spark read without
-// a broker between. Each round runs every query by each of them, alone:
+// a broker between. Those events have the whole row before each update and delete, which Debezium
+// finds in PostgreSQL's stream only under REPLICA IDENTITY FULL: so that is what both tables have,
+// and what pgweir reads. Each round runs every query by each of them, alone:
 //   pgweir   the whole program with that one view, from a copy of the slot, to its end: changes
-//            durable in the log, mirrors of what the view needs (engine.mirrors: needed_columns,
-//            batches of 100,000 changes), the view's rows stored
+//            durable in the log, mirrors of what the view needs (engine.mirrors: needed_columns:
+//            of one table's filter, group or window nothing; batches of 100,000 changes), the
+//            view's rows stored
 //   Flink    a cluster on its own, as a user first runs it, then again while it is warm, into a
 //            sink that throws the rows away (bench/peers/flink.py)
 //   Spark    likewise one session, as one batch (bench/peers/spark.py)

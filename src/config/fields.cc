@@ -175,7 +175,11 @@ std::vector<Field> engine_fields() {
            "the "
            "key and the columns that they name: less to write for every change, but SQL and "
            "`verify` see no others, a view that names another waits for `pgweir snapshot "
-           "--table`, and after a lost slot those tables are read anew.",
+           "--table`, and after a lost slot those tables are read anew. Of a table with REPLICA "
+           "IDENTITY FULL and a primary key whose views go by its changes alone (filters, groups "
+           "and "
+           "windows of that table) no rows are kept at all; once they are needed the table is read "
+           "again, and its views wait meanwhile.",
        .choices = {{"needed"}, {"all"}, {"none"}, {"needed_columns"}}},
       {.path = "watermarks.*.delay",
        .slot = [](Target& t) -> Slot { return &t.watermark->delay; },

@@ -232,10 +232,11 @@ class Engine {
   virtual Status end_read(model::Oid table, const model::Position& position,
                           model::Lsn end_lsn) = 0;
 
-  // `wanted` answers otherwise than before, or rows are needed that were not. A table that is wanted now and has no mirror waits for
-  // its rows, where somebody reads them. A mirror stays as it is, though it may lack columns that
-  // are wanted, or be wanted no more: it takes on the others when the table is read again. Not
-  // while a transaction is open. One whose rows were not kept and are needed waits for them, too.
+  // `wanted` answers otherwise than before, or rows are needed that were not. A table that is
+  // wanted now and has no mirror waits for its rows, where somebody reads them. A mirror stays as
+  // it is, though it may lack columns that are wanted, or be wanted no more: it takes on the others
+  // when the table is read again. Not while a transaction is open. One whose rows were not kept and
+  // are needed waits for them, too.
   virtual Status ask_wanted() = 0;
 
   // Takes no more changes of a mirrored table (until the next snapshot); activity goes on counting

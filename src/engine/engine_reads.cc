@@ -58,8 +58,8 @@ Status DuckEngine::begin_read(const model::Table& table, Reading how) {
     stored.reading = stored.stopped.empty();
   } else {
     const bool lacks_columns = this->lacks_columns(known);
-    const bool keeps = how == Reading::kCompares && stored.stopped.empty() &&
-                       !stored.released && !lacks_columns;
+    const bool keeps =
+        how == Reading::kCompares && stored.stopped.empty() && !stored.released && !lacks_columns;
     if (!keeps && (!stored.awaits_rows || stored.reading || lacks_columns)) {
       stored.reading = false;
       const MirrorLayout layout = lacks_columns ? lay_out(table, *columns_of(table), type_options())

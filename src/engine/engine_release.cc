@@ -63,9 +63,8 @@ void DuckEngine::tell_released(KnownTable& known) {
 }
 
 Status DuckEngine::show_released(const KnownTable& known) {
-  return show_unreadable(
-      known, fmt::format("table {} has no rows to show: {}", known.stored.table.qualified_name(),
-                         kReleased));
+  return show_unreadable(known, fmt::format("table {} has no rows to show: {}",
+                                            known.stored.table.qualified_name(), kReleased));
 }
 
 // A partition may have another replica identity than its root, whose rows its changes are. Before

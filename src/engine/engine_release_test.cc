@@ -20,12 +20,12 @@ using Net = std::map<std::string, std::int64_t>;  // of a row: how often it come
 TablePtr make_full(ReplicaIdentity identity = ReplicaIdentity::kFull) {
   model::Column price = typed_column("price", 1700);
   price.type_name = "numeric";
-  model::Table table{.id = model::Oid{7},
-                     .schema = "public",
-                     .name = "items",
-                     .replica_identity = identity,
-                     .columns = {int_column("id", true), text_column("name", true), price,
-                                 int_column("n")}};
+  model::Table table{
+      .id = model::Oid{7},
+      .schema = "public",
+      .name = "items",
+      .replica_identity = identity,
+      .columns = {int_column("id", true), text_column("name", true), price, int_column("n")}};
   table.primary_key = {0};
   for (model::Column& column : table.columns) column.number = ++table.numbers_max;
   return std::make_shared<const model::Table>(std::move(table));
@@ -62,10 +62,9 @@ class Recorder : public ViewMaintainer {
     return {};
   }
   Status table_replaced(duck::Connection& connection, const Mirror& mirror) override {
-    TRY_ASSIGN(
-        const auto rows,
-        connection.query_texts(fmt::format("SELECT * EXCLUDE ({}) FROM {} ORDER BY ALL",
-                                           kHashColumn, mirror.store.lock()->content_name())));
+    TRY_ASSIGN(const auto rows, connection.query_texts(
+                                    fmt::format("SELECT * EXCLUDE ({}) FROM {} ORDER BY ALL",
+                                                kHashColumn, mirror.store.lock()->content_name())));
     net.clear();
     replaced = "rows:";
     for (const duck::TextRow& row : rows.rows) replaced += " " + text_of(row);
@@ -96,17 +95,18 @@ class Side {
 
   void open() {
     engine.reset();
-    auto made = Engine::open({.directory = scratch_.path(),
-                              .memory_bytes = 256 * kMiB,
-                              .part_changes_max = 3,
-                              .rows_are_read = true,
-                              .releases_mirrors = releases_},
-                             [](const model::Table& table) {
-                               std::vector<std::uint32_t> all(table.columns.size());
-                               for (std::uint32_t i = 0; i < all.size(); ++i) all[i] = i;
-                               return std::optional(all);
-                             },
-                             logger_);
+    auto made = Engine::open(
+        {.directory = scratch_.path(),
+         .memory_bytes = 256 * kMiB,
+         .part_changes_max = 3,
+         .rows_are_read = true,
+         .releases_mirrors = releases_},
+        [](const model::Table& table) {
+          std::vector<std::uint32_t> all(table.columns.size());
+          for (std::uint32_t i = 0; i < all.size(); ++i) all[i] = i;
+          return std::optional(all);
+        },
+        logger_);
     ASSERT_TRUE(made.ok()) << made.error().text();
     engine = std::move(made).value();
     engine->set_maintainer(&recorder);
@@ -195,8 +195,8 @@ class EngineReleaseTest : public testing::Test {
     ASSERT_TRUE(began.ok()) << began.error().text();
     begin().insert(table, kOne, model::Op::kRead);
     ASSERT_EQ(apply(), "");
-    const auto ended = side_.engine->end_read(
-        table->id, next(side_.engine->position().position), model::Lsn{lsn_ + 1});
+    const auto ended = side_.engine->end_read(table->id, next(side_.engine->position().position),
+                                              model::Lsn{lsn_ + 1});
     ASSERT_TRUE(ended.ok()) << ended.error().text();
     lsn_ += 10;
     EXPECT_EQ(side_.mirror().stopped, "");
@@ -225,16 +225,24 @@ TEST_F(EngineReleaseTest, ChangesComeOutOfTheStreamInEveryOrder) {
       {"insert", [&](auto& b, auto& t) { b.insert(t, three); }, {{"3|three|3.000000000|30", 1}}},
       {"delete", [](auto& b, auto& t) { b.remove(t, kOne); }, {{one, -1}}},
       {"update, unchanged value out of line",
-       [](auto& b, auto& t) { b.update(t, kOne, {"1", kUnchangedText, std::nullopt, "11"}); },
+       [](auto& b, auto& t) {
+         b.update(t, kOne, {"1", kUnchangedText, std::nullopt, "11"});
+       },
        {{one, -1}, {"1|one|NULL|11", 1}}},
       {"update of NULLs",
-       [](auto& b, auto& t) { b.update(t, kTwo, {"2", std::nullopt, "0", "0"}); },
+       [](auto& b, auto& t) {
+         b.update(t, kTwo, {"2", std::nullopt, "0", "0"});
+       },
        {{two, -1}, {"2|NULL|0.000000000|0", 1}}},
       {"update that changes nothing",
-       [](auto& b, auto& t) { b.update(t, kOne, {"1", kUnchangedText, "1.5", "10"}); },
+       [](auto& b, auto& t) {
+         b.update(t, kOne, {"1", kUnchangedText, "1.5", "10"});
+       },
        {}},
       {"a value that is written otherwise",
-       [](auto& b, auto& t) { b.update(t, kOne, {"1", "one", "1.50", "10"}); },
+       [](auto& b, auto& t) {
+         b.update(t, kOne, {"1", "one", "1.50", "10"});
+       },
        {}},
       {"two updates, the second back",
        [](auto& b, auto& t) {
@@ -281,7 +289,9 @@ TEST_F(EngineReleaseTest, ChangesComeOutOfTheStreamInEveryOrder) {
        },
        {{one, -1}}},
       {"key change with an unchanged value",
-       [](auto& b, auto& t) { b.update(t, kOne, {"3", kUnchangedText, "1.5", "10"}); },
+       [](auto& b, auto& t) {
+         b.update(t, kOne, {"3", kUnchangedText, "1.5", "10"});
+       },
        {{one, -1}, {"3|one|1.500000000|10", 1}}},
       {"key change behind an update, and back",
        [](auto& b, auto& t) {
@@ -347,9 +357,10 @@ TEST_F(EngineReleaseTest, OtherTablesKeepTheirRows) {
   };
   auto bag = std::make_shared<model::Table>(*make_full());
   bag->primary_key.clear();
-  for (const Case& each : {Case{"another identity", make_full(ReplicaIdentity::kDefault), "id, name", true},
-                           Case{"no key", bag, "id, name, price, n", true},
-                           Case{"no option", make_full(), "id", false}}) {
+  for (const Case& each :
+       {Case{"another identity", make_full(ReplicaIdentity::kDefault), "id, name", true},
+        Case{"no key", bag, "id, name, price, n", true},
+        Case{"no option", make_full(), "id", false}}) {
     SCOPED_TRACE(each.name);
     Side side(each.releases);
     side.recorder.key = each.key;
@@ -457,7 +468,8 @@ TEST_F(EngineReleaseTest, BehindATruncateTheViewsSeeTheRowsOfItsBatch) {
   EXPECT_EQ(side_.recorder.net, (Net{{"3|three|3.000000000|30", -1}}));
 }
 
-// --- The same changes with and without rows --------------------------------------------------------
+// --- The same changes with and without rows
+// --------------------------------------------------------
 
 class Twins {
  public:

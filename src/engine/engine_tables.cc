@@ -167,9 +167,9 @@ Status DuckEngine::stop(KnownTable& known, const std::string& reason) {
 // Whatever is read of the mirror, and be it a count, fails with the reason: it is neither constant,
 // which the optimizer would fold, nor in a column that nobody reads.
 Status DuckEngine::show_stopped(const KnownTable& known) {
-  return show_unreadable(known, fmt::format("table {} is stopped: {}",
-                                            known.stored.table.qualified_name(),
-                                            known.stored.stopped));
+  return show_unreadable(known,
+                         fmt::format("table {} is stopped: {}", known.stored.table.qualified_name(),
+                                     known.stored.stopped));
 }
 
 Status DuckEngine::show_unreadable(const KnownTable& known, const std::string& why) {

@@ -199,8 +199,7 @@ Status Meta::write_table(const StoredTable& table) {
                            {"mirrored", table.mirrored},       {"stopped", table.stopped},
                            {"awaits_rows", table.awaits_rows}, {"hidden", table.hidden},
                            {"rows_id", table.rows_id},         {"reading", table.reading},
-                           {"counts_seen", table.counts_seen},
-                           {"released", table.released}};
+                           {"counts_seen", table.counts_seen}, {"released", table.released}};
   const std::uint32_t oid = model::value(table.table.id);
   TRY(connection_.execute(fmt::format("DELETE FROM pgweir_internal.tables WHERE oid = {}", oid)));
   return connection_.execute(fmt::format("INSERT INTO pgweir_internal.tables VALUES ({}, {})", oid,

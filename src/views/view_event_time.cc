@@ -32,7 +32,8 @@ Status ViewSet::start_watermark(duck::Connection& connection, std::size_t mark) 
   const Watermarks::Mark& watermark = watermarks_.marks()[mark];
   for (const auto& [name, relation] : mirrors_) {
     if (!same_name(relation->schema, watermark.schema) ||
-        !same_name(relation->table, watermark.table) || stopped_.contains(name) || !relation->released.empty())
+        !same_name(relation->table, watermark.table) || stopped_.contains(name) ||
+        !relation->released.empty())
       continue;
     for (const auto& column : relation->columns) {
       if (!same_name(column.name, watermark.column)) continue;

@@ -69,9 +69,9 @@ class ViewReleaseTest : public ViewFixture {
   std::string over_source(std::string select) const {
     std::string values;
     for (const auto& [id, entry] : entries_are_) {
-      values += fmt::format("{}({}, {}, CAST({} AS INTEGER), TIMESTAMP '{}')",
-                            values.empty() ? "" : ", ", *entry[0], *entry[1],
-                            entry[2].value_or("NULL"), *entry[3]);
+      values +=
+          fmt::format("{}({}, {}, CAST({} AS INTEGER), TIMESTAMP '{}')", values.empty() ? "" : ", ",
+                      *entry[0], *entry[1], entry[2].value_or("NULL"), *entry[3]);
     }
     if (values.empty()) values = "(NULL, NULL, NULL, NULL)";
     return fmt::format(
@@ -101,9 +101,8 @@ class ViewReleaseTest : public ViewFixture {
   void read() {
     ASSERT_EQ(engine_->tables_to_read().size(), 1u);
     lsn_ = model::value(next_.lsn) + 10;
-    const Status began =
-        engine_->begin_read(*entries_, engine::Engine::Reading::kReplaces,
-                            {next_.epoch, model::Lsn{lsn_}, 0}, model::Lsn{lsn_});
+    const Status began = engine_->begin_read(*entries_, engine::Engine::Reading::kReplaces,
+                                             {next_.epoch, model::Lsn{lsn_}, 0}, model::Lsn{lsn_});
     ASSERT_TRUE(began.ok()) << began.error().text();
     next_ = engine_->position().position;
     begin();
@@ -220,7 +219,7 @@ TEST_F(ViewReleaseTest, RowsAreKeptForViewsThatNeedThem) {
       {"SELECT id, row_number() OVER (PARTITION BY account_id ORDER BY id) AS r FROM entries",
        false},
       {"SELECT id FROM entries WHERE made > now() - INTERVAL 1 DAY", false},
-      {"SELECT id FROM session(entries, account_id, made, INTERVAL 1 MINUTE)", false},
+      {"SELECT id FROM session(entries, made, INTERVAL 1 MINUTE, account_id)", false},
   };
   for (const Case& each : cases) {
     SCOPED_TRACE(each.sql);
@@ -319,8 +318,9 @@ TEST_F(ViewReleaseTest, OtherViewsMayGoAndNamesMayChange) {
 
 // It stays aside, and takes nothing from the others.
 TEST_F(ViewReleaseTest, AViewThatIsSetAsideBringsNoRowsBack) {
-  const ViewSource bad = {"bad", "SELECT id, CAST(2147483647 AS INTEGER) + amount AS x FROM entries "
-                                 "WHERE amount > 1000"};
+  const ViewSource bad = {"bad",
+                          "SELECT id, CAST(2147483647 AS INTEGER) + amount AS x FROM entries "
+                          "WHERE amount > 1000"};
   open_live({linear_[0], bad});
   look();
   ASSERT_TRUE(is_released());

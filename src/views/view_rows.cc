@@ -11,9 +11,9 @@ namespace pgweir::views {
 Status ViewSet::wait_for_rows(duck::Connection& connection, View& view, const Relation& relation) {
   view.awaits_rows = true;
   view.state = ViewState::kFailed;
-  view.error = error(Code::kInvalid,
-                     fmt::format("the view waits for the rows of table {}", relation.name),
-                     relation.released, "The table is read again beside the stream");
+  view.error =
+      error(Code::kInvalid, fmt::format("the view waits for the rows of table {}", relation.name),
+            relation.released, "The table is read again beside the stream");
   TRY(drop_state(connection, view));
   return ViewCatalog::forget(connection, state_name(view.name()));
 }

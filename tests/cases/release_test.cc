@@ -28,7 +28,8 @@ INSERT INTO entries (account_id, amount, note)
   SELECT i % 20 + 1, i, repeat(i::text, 3000) FROM generate_series(1, 200) AS i)";
 constexpr const char* kBalance =
     "SELECT account_id, count(*) AS n, sum(amount) AS balance FROM entries GROUP BY account_id";
-constexpr const char* kLarge = "SELECT id, account_id, md5(note) AS m FROM entries WHERE amount > 50";
+constexpr const char* kLarge =
+    "SELECT id, account_id, md5(note) AS m FROM entries WHERE amount > 50";
 constexpr const char* kByOwner =
     "SELECT owner, sum(amount) AS volume FROM entries JOIN accounts ON accounts.id = account_id "
     "GROUP BY owner";
@@ -44,8 +45,10 @@ class Release : public testing::Test {
     std::ifstream file(scenario_.program().config_file());
     std::stringstream text;
     text << file.rdbuf();
-    const std::string whole = text.str(), now = views + "engine: {mirrors: needed_columns}\n";
-    std::ofstream(scenario_.program().config_file()) << whole.substr(0, whole.find("views:")) << now;
+    const std::string whole = text.str();
+    const std::size_t at = whole.find("views:");
+    std::ofstream(scenario_.program().config_file())
+        << whole.substr(0, at) << views << whole.substr(whole.find('\n', at) + 1);
   }
   HttpAnswer reload() { return http_post(scenario_.program().url() + "/api/v1/reload", "{}"); }
   Json entries() {
@@ -62,7 +65,8 @@ class Release : public testing::Test {
     });
   }
   bool wait_back() {
-    return wait_for(60s, [&] { return entries().contains("rows") && entries()["rows"].is_number(); });
+    return wait_for(60s,
+                    [&] { return entries().contains("rows") && entries()["rows"].is_number(); });
   }
   bool wait_equal(const std::string& view, const std::string& select) {
     const auto sorted = [](const std::string& text, char separator) {
