@@ -51,6 +51,10 @@ class Release : public testing::Test {
         << whole.substr(0, at) << views << whole.substr(whole.find('\n', at) + 1);
   }
   HttpAnswer reload() { return http_post(scenario_.program().url() + "/api/v1/reload", "{}"); }
+  bool said(const std::string& text) {
+    return wait_for(60s,
+                    [&] { return scenario_.program().output().find(text) != std::string::npos; });
+  }
   Json entries() {
     const Json all = http_get(scenario_.program().url() + "/api/v1/tables").json();
     for (const Json& table : all.value("tables", Json::array()))
@@ -173,6 +177,7 @@ TEST_F(Release, AnotherIdentityShapeOrReadingBringsRowsBack) {
   expect_equal("FULL again");
 
   ASSERT_TRUE(scenario_.change("ALTER TABLE entries ADD more int DEFAULT 5; " + changes(6)));
+  EXPECT_TRUE(said("table public.entries has to be read: its rows were not kept"));
   expect_equal("another shape");
   EXPECT_TRUE(wait_released());
   EXPECT_EQ(scenario_.command({"snapshot", "--table", "public.entries"}).exit_code, 0);
@@ -195,8 +200,10 @@ TEST_F(Release, APartitionWithAnotherIdentityBringsRowsBack) {
   ASSERT_TRUE(wait_for(60s, [&] { return reload().status == 200; }));
   ASSERT_TRUE(wait_equal("sums", sums)) << scenario_.program().output();
   ASSERT_TRUE(scenario_.change("UPDATE parted SET v = v + 1 WHERE id < 50"));
+  EXPECT_TRUE(said("table public.parted: its rows are kept no longer"));
   EXPECT_TRUE(wait_equal("sums", sums)) << scenario_.program().output();
   ASSERT_TRUE(scenario_.change("UPDATE parted SET v = v + 2 WHERE id > 150"));
+  EXPECT_TRUE(said("public.parted has to be read: its rows were not kept, and a change lacks"));
   EXPECT_TRUE(wait_equal("sums", sums)) << scenario_.program().output();
 }
 
