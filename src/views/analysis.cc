@@ -272,10 +272,14 @@ std::optional<std::vector<std::uint32_t>> columns_used(const std::vector<ViewDef
     }
   }
   if (!read) return std::nullopt;
+  // Under FULL every column is marked, but rows are told apart by the primary key, where there is
+  // one.
+  const bool by_marks =
+      table.replica_identity != model::ReplicaIdentity::kFull || table.primary_key.empty();
   std::vector<std::uint32_t> columns;
   for (std::uint32_t i = 0; i < table.columns.size(); ++i) {
     const bool in_key =
-        table.columns[i].in_key ||
+        (by_marks && table.columns[i].in_key) ||
         std::find(table.primary_key.begin(), table.primary_key.end(), i) != table.primary_key.end();
     if (in_key || names.contains("*") || names.contains(lower(table.columns[i].name)))
       columns.push_back(i);

@@ -357,6 +357,12 @@ TEST_F(AnalysisTest, ColumnsThatViewsName) {
   EXPECT_EQ(used("SELECT u.* FROM t, u"), "idabcd");
   EXPECT_EQ(used("SELECT t FROM t"), "idabcd");
   EXPECT_EQ(used("SELECT a FROM other.t"), "none");
+  // FULL marks every column, and only without a primary key are rows told apart by them.
+  table.replica_identity = model::ReplicaIdentity::kFull;
+  for (model::Column& column : table.columns) column.in_key = true;
+  EXPECT_EQ(used("SELECT b FROM t"), "idb");
+  table.primary_key.clear();
+  EXPECT_EQ(used("SELECT b FROM t"), "idabcd");
 }
 
 TEST_F(AnalysisTest, ViewsComeAfterThoseThatTheyRead) {
