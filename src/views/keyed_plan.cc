@@ -32,6 +32,7 @@ class KeyedPlanner {
     const bool planned = shape() && inputs() && expressions() && keys() && columns() && texts();
     if (!failure_.ok()) return failure_.error();
     outcome.reason = planned ? reason_ : scope_.reason();
+    plan_.plain = plan_.inputs.size() == 1 && !has_subquery(view_.node);
     if (planned) outcome.plan = std::move(plan_);
     return outcome;
   }

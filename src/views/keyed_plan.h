@@ -27,6 +27,7 @@ struct KeyedPlan {
   std::vector<std::string> key_sql;      // over the inputs, for a row of the result
   std::vector<PlanColumn> columns;
   bool unique = false;  // a key has one row of the result at the most
+  bool plain = false;   // of one input, and without any subquery
 
   std::string join;  // "LEFT", "RIGHT", "FULL"; "" for one input
   std::string on;

@@ -15,7 +15,6 @@ class KeyedStrategy : public ViewStrategy {
       : input_(std::move(input)),
         plan_(*input_.keyed),
         state_(input_, make_spec()),
-        touched_(fmt::format("pgweir_touched_{}", input_.id), plan_.key),
         keys_(fmt::format("pgweir_keys_{}", input_.id), key_columns()) {}
 
   const char* kind() const override { return "affected keys"; }
@@ -24,14 +23,13 @@ class KeyedStrategy : public ViewStrategy {
 
   Status setup(duck::Connection& connection, bool keep) override {
     TRY(state_.open(connection, keep));
-    TRY(touched_.create(connection));
     TRY(keys_.create(connection));
     any_ = false;
-    accumulate_.clear();
-    accumulate_.resize(plan_.inputs.size());
-    collect_ =
-        PreparedSql(fmt::format("INSERT INTO {} SELECT *, {} FROM (SELECT DISTINCT * FROM {})",
-                                keys_.name(), hash_of(plan_.key), touched_.name()));
+    for (auto* statements : {&accumulate_, &accumulate_more_}) {
+      statements->clear();
+      statements->resize(plan_.inputs.size());
+    }
+    compare_ = PreparedSql();
     if (keep) return {};
     std::vector<std::string> rows;
     for (const KeyedInput& input : plan_.inputs) rows.push_back(input.relation->content);
@@ -43,15 +41,21 @@ class KeyedStrategy : public ViewStrategy {
     std::string columns, keys;
     for (const std::string& column : input.used) columns += quote_identifier(column) + ", ";
     for (std::size_t i = 0; i < plan_.key.size(); ++i)
-      keys += fmt::format("{}CAST({} AS {})", i == 0 ? "" : ", ",
-                          quote_identifier(input.key[i].name), plan_.key[i].type);
-    PreparedSql& statement = accumulate_[number];
+      keys +=
+          fmt::format("{}CAST({} AS {}) AS {}", i == 0 ? "" : ", ",
+                      quote_identifier(input.key[i].name), plan_.key[i].type, plan_.key[i].name);
+    // Each key once, also when a change before this one had it.
+    std::string is_new;
+    if (any_)
+      is_new =
+          fmt::format(" ANTI JOIN {} AS k ON true{}", keys_.name(), and_equal(plan_.key, "k", "t"));
+    PreparedSql& statement = (any_ ? accumulate_more_ : accumulate_)[number];
     // Columns that the view does not see change nothing of it.
-    statement.set(
-        fmt::format("INSERT INTO {} SELECT DISTINCT {} FROM (SELECT {}sum({}) AS pgweir_w FROM {} "
-                    "GROUP BY ALL) "
-                    "WHERE pgweir_w <> 0",
-                    touched_.name(), keys, columns, engine::kWeightColumn, input.relation->delta));
+    statement.set(fmt::format(
+        "INSERT INTO {} SELECT t.*, {} FROM (SELECT DISTINCT {} FROM (SELECT {}sum({}) AS pgweir_w "
+        "FROM {} GROUP BY ALL) WHERE pgweir_w <> 0) AS t{}",
+        keys_.name(), hash_of(plan_.key, "t."), keys, columns, engine::kWeightColumn,
+        input.relation->delta, is_new));
     TRY_ASSIGN(const std::uint64_t rows, statement.run(connection));
     any_ = any_ || rows > 0;
     return {};
@@ -60,13 +64,10 @@ class KeyedStrategy : public ViewStrategy {
   Result<Change> finish(duck::Connection& connection) override {
     if (!any_) return Change{};
     any_ = false;
-    TRY(collect_.run(connection));
-    TRY(touched_.clear(connection));
-    TRY_ASSIGN(const std::string compare, compare_statement());
-    // Planned anew each time: people's SELECT may have any form (engine/prepared_sql.h).
-    TRY_ASSIGN(const duck::Rows compared, connection.query(compare));
+    TRY_ASSIGN(const std::string statement, compare_statement());
+    TRY_ASSIGN(const std::uint64_t rows, compare(connection, statement));
     TRY(keys_.clear(connection));
-    return compared.rows_changed() == 0 ? Change{} : state_.take_delta(connection);
+    return rows == 0 ? Change{} : state_.take_delta(connection);
   }
 
   Status clear_delta(duck::Connection& connection) override {
@@ -76,6 +77,17 @@ class KeyedStrategy : public ViewStrategy {
   Result<std::uint64_t> state_rows() override { return state_.row_count(); }
 
  private:
+  // Kept prepared only where people's SELECT joins nothing: what it joins may be of any form
+  // (engine/prepared_sql.h).
+  Result<std::uint64_t> compare(duck::Connection& connection, const std::string& statement) {
+    if (!plan_.plain) {
+      TRY_ASSIGN(const duck::Rows rows, connection.query(statement));
+      return rows.rows_changed();
+    }
+    compare_.set(statement);
+    return compare_.run(connection);
+  }
+
   engine::StoreSpec make_spec() {
     engine::StoreSpec spec;
     spec.name = state_name(input_.view);
@@ -184,10 +196,10 @@ class KeyedStrategy : public ViewStrategy {
   const KeyedPlan& plan_;
   std::string values_;  // the SELECT list over the inputs
   RowState state_;
-  ScratchTable touched_;  // keys of this batch's changes, some several times
-  ScratchTable keys_;     // each once, with its hash
-  std::vector<PreparedSql> accumulate_;
-  PreparedSql collect_;
+  ScratchTable keys_;                         // of this batch's changes, each once, with its hash
+  std::vector<PreparedSql> accumulate_;       // while there is no key yet
+  std::vector<PreparedSql> accumulate_more_;  // beside those that there are
+  PreparedSql compare_;
   bool any_ = false;
 };
 
