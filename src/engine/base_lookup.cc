@@ -40,11 +40,12 @@ bool BaseLookup::can_read(std::uint64_t hashes, std::uint64_t base_rows) const {
 Result<std::optional<std::string>> BaseLookup::read(std::span<const std::uint64_t> hashes,
                                                     std::uint64_t base_rows,
                                                     std::uint64_t rows_max) {
+  const std::string table = "temp.main." + sql_.from_base;
+  if (std::ranges::includes(held_, hashes)) return std::optional(table);
   if (left_out_ > 0) {
     --left_out_;
     return std::optional<std::string>();
   }
-  const std::string table = "temp.main." + sql_.from_base;
   if (appender_ == nullptr) {
     TRY(connection_.execute(sql_.create_from_base()));
     TRY_ASSIGN(appender_, connection_.appender("temp", "main", sql_.from_base));
@@ -60,13 +61,17 @@ Result<std::optional<std::string>> BaseLookup::read(std::span<const std::uint64_
     appender_.reset();
     return rows.error();
   }
-  if (*rows < rows_max) return std::optional(table);
+  if (*rows < rows_max) {
+    held_.assign(hashes.begin(), hashes.end());
+    return std::optional(table);
+  }
   left_out_ = kLeftOutAfterTooMany;
   TRY(clear());
   return std::optional<std::string>();
 }
 
 Status BaseLookup::clear() {
+  held_.clear();
   if (!filled_) return {};
   TRY(clear_.run(connection_));
   filled_ = false;
@@ -74,6 +79,7 @@ Status BaseLookup::clear() {
 }
 
 void BaseLookup::forget() {
+  held_.clear();
   appender_.reset();
   filled_ = false;
 }

@@ -27,7 +27,10 @@ class BaseLookup {
   }
 
   // The open transaction changes the base: until a commit others do not see what is in it.
-  void base_changed() { changed_at_ = work_ == nullptr ? 0 : work_->commits; }
+  void base_changed() {
+    changed_at_ = work_ == nullptr ? 0 : work_->commits;
+    held_.clear();
+  }
 
   // Whether several readers may pay in a base of so many rows, whatever is looked up.
   bool may_read(std::uint64_t base_rows) const;
@@ -35,9 +38,10 @@ class BaseLookup {
   // several readers.
   bool can_read(std::uint64_t hashes, std::uint64_t base_rows) const;
 
-  // The table with the rows of the base that have one of `hashes`, which are sorted: to be used
-  // before the next call. Nothing when they are `rows_max` or more, and for some calls after that.
-  // Requires can_read().
+  // A table of rows of the base, with all those that have one of `hashes`, which are sorted: to be
+  // used before the next call. Hashes that were read by the call before, as those of another view
+  // over the same rows, are not read again. Nothing when they are `rows_max` or more, and for some
+  // calls after that. Requires can_read().
   Result<std::optional<std::string>> read(std::span<const std::uint64_t> hashes,
                                           std::uint64_t base_rows, std::uint64_t rows_max);
 
@@ -55,7 +59,8 @@ class BaseLookup {
   const std::shared_ptr<StoreWork> work_;
   std::uint64_t changed_at_ = 0;  // StoreWork::commits then
   bool filled_ = false;
-  int left_out_ = 0;  // so many times more, since there were too many rows
+  std::vector<std::uint64_t> held_;  // hashes whose rows the table has
+  int left_out_ = 0;                 // so many times more, since there were too many rows
   PreparedSql clear_;
   std::unique_ptr<duck::Appender> appender_;  // of the table, once that is made
 };

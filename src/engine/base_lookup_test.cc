@@ -247,6 +247,32 @@ TEST_F(SharedKeysTest, ReadersFindAllRowsOfAKey) {
   }
 }
 
+// As views over one table do, each with the keys of the same changes.
+TEST_F(SharedKeysTest, KeysThatWereReadAreNotReadAgainUntilAChange) {
+  load("SELECT range::INTEGER // 7, 'v', range::INTEGER FROM range(120000)");
+  change_keys(16'000, 16'001);
+  const auto rows_held = [&] {
+    return connection_->query_int("SELECT count(*) FROM temp.main.pgweir_from_base_2").value();
+  };
+  run("BEGIN");
+  want_keys(200, 80);
+  EXPECT_TRUE(is_read_by_readers());
+  EXPECT_EQ(rows_held(), 200 * 7);
+  want_keys(100, 160);
+  EXPECT_TRUE(is_read_by_readers());
+  EXPECT_EQ(rows_held(), 200 * 7) << "they are among those";
+  run("INSERT INTO wanted VALUES (1)");
+  EXPECT_TRUE(is_read_by_readers());
+  EXPECT_EQ(rows_held(), 101 * 7) << "one more that is not";
+  change_keys(160, 161);
+  EXPECT_TRUE(is_read_by_readers());
+  EXPECT_EQ(rows_held(), 101 * 7);
+  run("ROLLBACK");
+  want_keys(200, 80);
+  EXPECT_TRUE(is_read_by_readers());
+  EXPECT_EQ(rows_held(), 200 * 7);
+}
+
 // More than DuckDB prunes row groups for in one statement; there must be as many row groups.
 TEST_F(SharedKeysTest, ManyKeysAreReadInParts) {
   load("SELECT range::INTEGER // 4, 'v', range::INTEGER FROM range(4800000)");
