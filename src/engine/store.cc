@@ -103,11 +103,20 @@ class ClusteredStore : public Store {
     return fmt::format("(SELECT * FROM {} LIMIT 0)", sql_.content);
   }
 
-  Status apply(const std::string& delta_table) override {
+  using Store::apply;
+
+  Result<DeltaRows> count_rows(const std::string& delta_table) override {
+    TRY(settle());
+    TRY_ASSIGN(duck::Rows rows, statements_for(delta_table).count_rows.query(connection_));
+    const duck::Chunk* chunk = rows.next();
+    return DeltaRows{static_cast<std::uint64_t>(chunk->data<std::int64_t>(0)[0]),
+                     static_cast<std::uint64_t>(chunk->data<std::int64_t>(1)[0])};
+  }
+
+  Status apply(const std::string& delta_table, const DeltaRows& rows) override {
     TRY(settle());
     TRY(base_lookup_.clear());
     Statements& statements = statements_for(delta_table);
-    TRY_ASSIGN(const DeltaRows rows, count_rows(statements));
     TRY(keep_index(rows.all));
     const bool finds = finder_.ready();
     const bool few = !are_many(rows.removals);
@@ -267,17 +276,6 @@ class ClusteredStore : public Store {
   Result<std::uint64_t> number(PreparedSql& select) {
     TRY_ASSIGN(duck::Rows rows, select.query(connection_));
     return static_cast<std::uint64_t>(rows.next()->data<std::int64_t>(0)[0]);
-  }
-
-  struct DeltaRows {
-    std::uint64_t removals = 0;
-    std::uint64_t all = 0;
-  };
-  Result<DeltaRows> count_rows(Statements& statements) {
-    TRY_ASSIGN(duck::Rows rows, statements.count_rows.query(connection_));
-    const duck::Chunk* chunk = rows.next();
-    return DeltaRows{static_cast<std::uint64_t>(chunk->data<std::int64_t>(0)[0]),
-                     static_cast<std::uint64_t>(chunk->data<std::int64_t>(1)[0])};
   }
 
   Result<std::uint64_t> count(const std::string& table) {

@@ -158,7 +158,18 @@ class Store {
   // kInternal: in a small store, in one that is neither unique nor distinct, and when the same row
   // was found twice among recent ones. In the base of a large store nobody looks: its owner has
   // found the old rows himself, or knows them.
-  virtual Status apply(const std::string& delta_table) = 0;
+  Status apply(const std::string& delta_table) {
+    TRY_ASSIGN(const DeltaRows rows, count_rows(delta_table));
+    return apply(delta_table, rows);
+  }
+
+  // The same, for those who know how many rows the delta has.
+  struct DeltaRows {
+    std::uint64_t removals = 0;
+    std::uint64_t all = 0;
+  };
+  virtual Result<DeltaRows> count_rows(const std::string& delta_table) = 0;
+  virtual Status apply(const std::string& delta_table, const DeltaRows& rows) = 0;
 
   // Replaces everything by the rows of a SELECT with the spec's columns: the initial load.
   virtual Status load(const std::string& select) = 0;

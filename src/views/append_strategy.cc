@@ -92,7 +92,7 @@ Result<ViewStrategy::Change> AppendStrategy::finish(duck::Connection& connection
   if (!closing_) return Change{};
   closing_ = false;
   TRY(emit(connection));
-  return emitted_.take_delta(connection);
+  return emitted_.take_delta();
 }
 
 Status AppendStrategy::emit(duck::Connection& connection) {

@@ -76,7 +76,7 @@ class FirstRowsStrategy : public ViewStrategy {
     const std::int64_t rows = std::max<std::int64_t>(static_cast<std::int64_t>(before) + added, 0);
     if (rows < static_cast<std::int64_t>(input_.first_rows->rows))
       TRY(move_back(connection, rows_kept_ - static_cast<std::size_t>(rows)));
-    return state_.take_delta(connection);
+    return state_.take_delta();
   }
 
   Status clear_delta(duck::Connection& connection) override {

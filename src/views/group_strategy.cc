@@ -2,6 +2,8 @@
 // can be added and from which they can be taken. What people see is computed from these on reading.
 #include <fmt/core.h>
 
+#include <utility>
+
 #include "views/arrangement.h"
 #include "views/delta_join.h"
 
@@ -17,8 +19,8 @@ class GroupStrategy : public ViewStrategy {
         plan_(*input_.plan),
         spec_(make_spec()),
         join_(plan_, input_.lookups, input_.id),
-        parts_table_(fmt::format("pgweir_parts_{}", input_.id), spec_.columns),
         change_(fmt::format("pgweir_change_{}", input_.id), delta_columns(spec_.columns)),
+        parts_table_(fmt::format("pgweir_parts_{}", input_.id), spec_.columns),
         delta_(fmt::format("pgweir_view_{}", input_.id), delta_columns(spec_.columns)) {
     relation_.name = input_.title.empty() ? input_.view : input_.title;
     relation_.schema = "main";
@@ -60,9 +62,15 @@ class GroupStrategy : public ViewStrategy {
   Status accumulate(duck::Connection& connection, std::size_t input) override {
     TRY_ASSIGN(const auto from, join_.from(connection, input));
     if (!from) return {};
-    PreparedSql& statement = accumulate_[input];
-    statement.set(fmt::format("INSERT INTO {} {}", parts_table_.name(),
-                              totals("sum(({}) * pgweir_w)", *from, false)));
+    // The first part, which is mostly the only one, is the change itself.
+    const std::string part = totals("sum(({}) * pgweir_w)", *from, false);
+    PreparedSql& statement = (parts_ == 0 ? accumulate_ : accumulate_more_)[input];
+    if (parts_ > 0) {
+      statement.set(fmt::format("INSERT INTO {} {}", parts_table_.name(), part));
+    } else {
+      statement.set(fmt::format("INSERT INTO {} SELECT *, {}, 1 FROM ({}) WHERE {}", change_.name(),
+                                hash_of(plan_.groups), part, changes_something()));
+    }
     TRY_ASSIGN(const std::uint64_t rows, statement.run(connection));
     if (rows > 0) ++parts_;
     return {};
@@ -70,24 +78,27 @@ class GroupStrategy : public ViewStrategy {
 
   Result<Change> finish(duck::Connection& connection) override {
     TRY(join_.clear(connection));
-    if (parts_ == 0) return Change{};
-    TRY_ASSIGN(const std::uint64_t groups, sum_up_.run(connection));
-    TRY(parts_table_.clear(connection));
-    if (groups == 0) return Change{};
+    const int parts = std::exchange(parts_, 0);
+    if (parts == 0) return Change{};
+    if (parts > 1) {
+      TRY(move_first_.run(connection));
+      TRY(change_.clear(connection));
+      TRY_ASSIGN(const std::uint64_t groups, sum_up_.run(connection));
+      TRY(parts_table_.clear(connection));
+      if (groups == 0) return Change{};
+    }
     TRY_ASSIGN(std::string take_old, take_old_statement());
     take_old_.set(std::move(take_old));
     TRY_ASSIGN(const std::uint64_t before, take_old_.run(connection));
     TRY_ASSIGN(const std::uint64_t after, add_new_.run(connection));
     TRY(change_.clear(connection));
-    TRY(store_->apply(delta_.name()));
+    if (before + after == 0) return Change{};  // what was counted is rolled back
+    TRY(store_->apply(delta_.name(), {.removals = before, .all = before + after}));
     TRY(store_->maintain());
     return Change{true, static_cast<std::int64_t>(after) - static_cast<std::int64_t>(before)};
   }
 
-  Status clear_delta(duck::Connection& connection) override {
-    parts_ = 0;
-    return delta_.clear(connection);
-  }
+  Status clear_delta(duck::Connection& connection) override { return delta_.clear(connection); }
 
   Result<std::uint64_t> state_rows() override { return store_->row_count(); }
 
@@ -163,9 +174,20 @@ class GroupStrategy : public ViewStrategy {
     return fmt::format("SELECT {} {}{}", list, from, grouped ? " GROUP BY " + groups : "");
   }
 
+  std::string changes_something() const {
+    std::string out;
+    for (const Partial& partial : plan_.partials)
+      out += fmt::format("{}{} <> 0", out.empty() ? "" : " OR ", partial.column);
+    return out;
+  }
+
   void prepare() {
     accumulate_.clear();
     accumulate_.resize(plan_.inputs.size());
+    accumulate_more_.clear();
+    accumulate_more_.resize(plan_.inputs.size());
+    move_first_ = PreparedSql(fmt::format("INSERT INTO {} SELECT {} FROM {}", parts_table_.name(),
+                                          name_list(spec_.columns), change_.name()));
     const std::string groups = name_list(plan_.groups);
     std::string sums, changed, news;
     for (const Partial& partial : plan_.partials) {
@@ -209,10 +231,12 @@ class GroupStrategy : public ViewStrategy {
   DeltaJoin join_;
   Relation relation_;
   std::unique_ptr<engine::Store> store_;
-  ScratchTable parts_table_;  // totals of this batch's changes, from each input
-  ScratchTable change_;       // these added up
+  ScratchTable change_;       // totals of this batch's changes: the first part, then all added up
+  ScratchTable parts_table_;  // further parts, of other inputs
   ScratchTable delta_;        // old and new rows of the state
-  std::vector<PreparedSql> accumulate_;
+  std::vector<PreparedSql> accumulate_;       // of the first part
+  std::vector<PreparedSql> accumulate_more_;  // of further ones
+  PreparedSql move_first_;
   PreparedSql sum_up_;
   PreparedSql take_old_;
   PreparedSql add_new_;

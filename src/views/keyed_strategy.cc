@@ -67,7 +67,7 @@ class KeyedStrategy : public ViewStrategy {
     TRY_ASSIGN(const std::string statement, compare_statement());
     TRY_ASSIGN(const std::uint64_t rows, compare(connection, statement));
     TRY(keys_.clear(connection));
-    return rows == 0 ? Change{} : state_.take_delta(connection);
+    return rows == 0 ? Change{} : state_.take_delta();
   }
 
   Status clear_delta(duck::Connection& connection) override {

@@ -43,7 +43,7 @@ class RecomputeStrategy : public ViewStrategy {
     changed_ = false;
     // Planned anew each time: people's SELECT may have any form (engine/prepared_sql.h).
     TRY_ASSIGN(const duck::Rows compared, connection.query(compare_));
-    return compared.rows_changed() == 0 ? Change{} : state_.take_delta(connection);
+    return compared.rows_changed() == 0 ? Change{} : state_.take_delta();
   }
 
   Status clear_delta(duck::Connection& connection) override {

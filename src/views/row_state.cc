@@ -10,9 +10,7 @@ RowState::RowState(const StrategyInput& input, engine::StoreSpec spec, SelectTex
     : spec_(std::move(spec)),
       store_options_(input.store_options),
       select_(std::move(select)),
-      delta_(fmt::format("pgweir_view_{}", input.id), delta_columns(spec_.columns)),
-      grown_(fmt::format("SELECT CAST(sum({}) AS BIGINT) FROM {}", engine::kWeightColumn,
-                         delta_.name())) {
+      delta_(fmt::format("pgweir_view_{}", input.id), delta_columns(spec_.columns)) {
   relation_.name = input.title.empty() ? input.view : input.title;
   relation_.schema = "main";
   relation_.table = input.view;
@@ -49,13 +47,13 @@ std::string RowState::fill_statement(const std::string& into, const std::string&
                      consolidated(source, spec_.columns, relation_.key, !spec_.unique));
 }
 
-Result<ViewStrategy::Change> RowState::take_delta(duck::Connection& connection) {
+Result<ViewStrategy::Change> RowState::take_delta() {
   if (store_ == nullptr) return ViewStrategy::Change{true, 0};
-  TRY(store_->apply(delta_.name()));
+  TRY_ASSIGN(const engine::Store::DeltaRows rows, store_->count_rows(delta_.name()));
+  TRY(store_->apply(delta_.name(), rows));
   TRY(store_->maintain());
-  TRY_ASSIGN(duck::Rows rows, grown_.query(connection));
-  const duck::Chunk* chunk = rows.next();
-  return ViewStrategy::Change{true, chunk->is_null(0, 0) ? 0 : chunk->data<std::int64_t>(0)[0]};
+  return ViewStrategy::Change{
+      true, static_cast<std::int64_t>(rows.all) - 2 * static_cast<std::int64_t>(rows.removals)};
 }
 
 Result<std::uint64_t> RowState::forget_rows(duck::Connection& connection,

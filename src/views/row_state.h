@@ -34,7 +34,7 @@ class RowState {
   // SQL that fills the delta from a SELECT of the columns and pgweir_w.
   std::string fill_statement(const std::string& into, const std::string& source) const;
   // The delta becomes part of the state.
-  Result<ViewStrategy::Change> take_delta(duck::Connection& connection);
+  Result<ViewStrategy::Change> take_delta();
   // ViewStrategy::forget_rows(). Requires an empty delta.
   Result<std::uint64_t> forget_rows(duck::Connection& connection, const std::string& condition);
   Result<std::string> lookup(const std::string& keys) { return store_->lookup(keys); }
@@ -50,7 +50,6 @@ class RowState {
   Relation relation_;
   std::shared_ptr<engine::Store> store_;
   ScratchTable delta_;
-  PreparedSql grown_;
 };
 
 }  // namespace pgweir::views

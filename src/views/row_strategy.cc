@@ -64,7 +64,7 @@ class RowStrategy : public ViewStrategy {
       TRY(copy_back_.run(connection));
       TRY(whole_.clear(connection));
     }
-    return state_.take_delta(connection);
+    return state_.take_delta();
   }
 
   Status clear_delta(duck::Connection& connection) override {

@@ -69,7 +69,7 @@ class SessionStrategy : public ViewStrategy {
     TRY(take_rows_.run(connection));
     TRY(compare_.run(connection));
     for (ScratchTable* table : {&changes_, &partitions_, &rows_}) TRY(table->clear(connection));
-    return state_.take_delta(connection);
+    return state_.take_delta();
   }
 
   Status clear_delta(duck::Connection& connection) override {
