@@ -33,7 +33,8 @@ class EngineDatabase {
   ~EngineDatabase();
 
   // A connection on which names without a schema are views, or tables of the schema public, and
-  // SQL means what it means in PostgreSQL (postgres_semantics.h).
+  // SQL means what it means in PostgreSQL (postgres_semantics.h). The first one is for the engine's
+  // own statements: DuckDB prepares no measures of them.
   Result<std::unique_ptr<duck::Connection>> connect();
 
   // Size of DuckDB's own write-ahead log: what the next open would replay.
@@ -50,6 +51,7 @@ class EngineDatabase {
 
   const std::string path_;
   std::unique_ptr<duck::Database> database_;
+  std::unique_ptr<duck::Connection> first_;  // until it is handed out
 };
 
 }  // namespace pgweir::engine
