@@ -33,6 +33,7 @@ class KeyedPlanner {
     if (!failure_.ok()) return failure_.error();
     outcome.reason = planned ? reason_ : scope_.reason();
     plan_.plain = plan_.inputs.size() == 1 && !has_subquery(view_.node);
+    plan_.distinct = planned && !grouped_ && shows_rows();
     if (planned) outcome.plan = std::move(plan_);
     return outcome;
   }
@@ -292,6 +293,20 @@ class KeyedPlanner {
     for (std::size_t i = 0; i < plan_.inputs.size(); ++i)
       for (const auto& key : plan_.inputs[i].key) use(i, key.name);
     return true;
+  }
+
+  // One row of the result for a row of the only input at the most, and with its key. (Of a function
+  // in the SELECT list nobody knows how many rows it gives.)
+  bool shows_rows() const {
+    if (plan_.inputs.size() != 1 || !plan_.inputs[0].relation->unique) return false;
+    for (std::size_t i = 0; i < items_.size(); ++i)
+      if (!plan_.columns[i].source && !is_class(items_[i], "WINDOW")) return false;
+    const auto& key = plan_.inputs[0].relation->key;
+    return std::all_of(key.begin(), key.end(), [&](const engine::StoreColumn& wanted) {
+      return std::any_of(plan_.columns.begin(), plan_.columns.end(), [&](const PlanColumn& column) {
+        return column.source && column.source->second == wanted.name;
+      });
+    });
   }
 
   bool texts() {

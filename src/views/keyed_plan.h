@@ -28,6 +28,8 @@ struct KeyedPlan {
   std::vector<PlanColumn> columns;
   bool unique = false;  // a key has one row of the result at the most
   bool plain = false;   // of one input, and without any subquery
+  // Not unique, but no two rows of the result are equal: each shows the key of its input's row.
+  bool distinct = false;
 
   std::string join;  // "LEFT", "RIGHT", "FULL"; "" for one input
   std::string on;

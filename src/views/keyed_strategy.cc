@@ -92,6 +92,7 @@ class KeyedStrategy : public ViewStrategy {
     engine::StoreSpec spec;
     spec.name = state_name(input_.view);
     spec.unique = plan_.unique;
+    spec.distinct = !plan_.unique && plan_.distinct;
     for (const PlanColumn& column : plan_.columns) {
       spec.columns.push_back(column.column);
       add_value(column.sql, column.column);

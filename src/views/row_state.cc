@@ -43,8 +43,9 @@ Status RowState::open(duck::Connection& connection, bool keep) {
 }
 
 std::string RowState::fill_statement(const std::string& into, const std::string& source) const {
-  return fmt::format("INSERT INTO {} {}", into,
-                     consolidated(source, spec_.columns, relation_.key, !spec_.unique));
+  return fmt::format(
+      "INSERT INTO {} {}", into,
+      consolidated(source, spec_.columns, relation_.key, !spec_.unique && !spec_.distinct));
 }
 
 Result<ViewStrategy::Change> RowState::take_delta() {

@@ -23,7 +23,7 @@ class Arrangement;
 
 // Raised whenever a strategy keeps its state in another form, or SQL means something else: every
 // state is then made anew.
-inline constexpr int kStateVersion = 5;
+inline constexpr int kStateVersion = 6;
 
 // The rows of one input that are looked up, found by their columns `key`.
 struct Lookup {
