@@ -180,7 +180,8 @@ double ViewsSource::first_result_of_all(const EventStream& events) {
 
 std::string ViewsSource::rest_of_yaml(const Query& query, const std::string& data) const {
   return fmt::format(
-      "data: {}\nengine: {{memory: {}MiB, batch_rows: 100000, mirrors: needed_columns}}\nviews:\n  "
+      "data: {}\nengine: {{memory: {}MiB, batch_wait: 150ms, batch_rows: 100000, mirrors: "
+      "needed_columns}}\nviews:\n  "
       "result: >\n    {}\n",
       data, memory_mib_, query.view);
 }

@@ -159,7 +159,9 @@ std::vector<Field> engine_fields() {
        .maximum = 256},
       {.path = "engine.batch_wait",
        .slot = [](Target& t) -> Slot { return &t.config.engine.batch_wait; },
-       .description = "How long a change may wait for others to share its batch.",
+       .description =
+           "How long a change may wait for others to share its batch, which makes it cheaper. What "
+           "comes after a pause of that length does not wait.",
        .maximum = 60'000},
       {.path = "engine.batch_rows",
        .slot = [](Target& t) -> Slot { return &t.config.engine.batch_rows; },

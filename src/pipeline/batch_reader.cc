@@ -2,7 +2,8 @@
 
 #include <fmt/core.h>
 
-#include <chrono>
+#include <algorithm>
+#include <utility>
 
 #include "postgres/catalog.h"
 #include "postgres/stream_tracker.h"
@@ -30,8 +31,9 @@ std::unique_ptr<BatchReader> BatchReader::over(std::unique_ptr<log::Log::Cursor>
 }
 
 Result<LogEvent> BatchReader::next(Microseconds timeout) {
-  const auto now = [] { return std::chrono::steady_clock::now(); };
+  const auto now = [] { return Clock::now(); };
   auto deadline = now() + timeout;
+  if (std::exchange(gave_batch_, false)) rests_until_ = now() + options_.batch_wait;
   while (ready_.empty()) {
     const auto left = std::chrono::duration_cast<Microseconds>(deadline - now());
     TRY_ASSIGN(const log::FramePtr frame, cursor_->next(std::max(left, Microseconds(0))));
@@ -43,11 +45,12 @@ Result<LogEvent> BatchReader::next(Microseconds timeout) {
     TRY(take_frame(frame));
     if (batch_full()) close_batch();
     // From here on only for more of the same batch.
-    if (first && !batch_empty()) deadline = now() + options_.batch_wait;
+    if (first && !batch_empty()) deadline = std::max(now(), rests_until_);
   }
   if (ready_.empty()) return LogEvent{};
   LogEvent event = std::move(ready_.front());
   ready_.pop_front();
+  gave_batch_ = event.rows != nullptr || (event.batch != nullptr && !event.batch->changes.empty());
   return event;
 }
 

@@ -7,6 +7,7 @@
 // Threads: one thread at a time.
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <map>
 #include <memory>
@@ -25,7 +26,9 @@ struct BatchReaderOptions {
   std::size_t batch_rows_max = 50'000;  // a batch is given out once it has this many changes ...
   std::size_t batch_bytes_max = 32 * kMiB;  // ... or this many bytes of messages, also inside a
                                             // transaction; exceeded by at most one frame
-  Microseconds batch_wait{0};               // how long a batch waits for more after its first frame
+  // A batch waits for more until so long after the last one was worked off: what comes after a
+  // pause does not wait.
+  Microseconds batch_wait{0};
   // Rows of a first snapshot come as kRows, in the blocks that the log has, of up to
   // batch_bytes_max together; not decoded into batches.
   bool packs_snapshot_rows = false;
@@ -71,6 +74,8 @@ class BatchReader {
   Result<LogEvent> next(Microseconds timeout);
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   BatchReader(std::unique_ptr<log::Log::Cursor> cursor, const model::Position& after,
               const BatchReaderOptions& options);
   Status take_frame(const log::FramePtr& frame);
@@ -98,6 +103,8 @@ class BatchReader {
   // Of the streamed transaction that is open: by Relation message, the table with its facts.
   std::map<std::string, model::Table> streamed_tables_;
   std::deque<LogEvent> ready_;
+  bool gave_batch_ = false;  // by the last call
+  Clock::time_point rests_until_{};
 };
 
 }  // namespace pgweir::pipeline

@@ -94,8 +94,8 @@ class FollowerTest : public testing::Test {
 
   void follow(std::function<std::optional<Error>(int)> fail) {
     FollowerOptions options;
-    options.reader.batch_rows_max = 8;
-    options.reader.batch_wait = Milliseconds{50};
+    options.reader.batch_rows_max = batch_rows_max_;
+    options.reader.batch_wait = batch_wait_;
     options.retry_interval = options.retry_interval_max = retry_interval_;
     options.retry_batch_rows_min = 2;
     options.idle_interval = Milliseconds{1};
@@ -112,6 +112,8 @@ class FollowerTest : public testing::Test {
     });
   }
 
+  std::size_t batch_rows_max_ = 8;
+  Milliseconds batch_wait_{50};
   Milliseconds retry_interval_{1};
   io::FakeFs fs_;
   io::FakeClock clock_;
@@ -134,6 +136,22 @@ TEST_F(FollowerTest, FailuresAreWaitedOutInSmallerBatches) {
   EXPECT_EQ(record_.recovered, 3);
   // The first transaction in halves, down to the least, and its end; the next one whole again.
   EXPECT_EQ(record_.batch_rows, (std::vector<std::size_t>{8, 4, 2, 2, 2, 2, 2, 0, 6}));
+}
+
+// The first does not wait for an hour; what comes soon behind it does, until the batch is full.
+TEST_F(FollowerTest, ABatchWaitsOnlySoonBehindAnother) {
+  batch_rows_max_ = 16;
+  batch_wait_ = std::chrono::hours(1);
+  follow([](int) -> std::optional<Error> { return std::nullopt; });
+  const auto batches = [&] {
+    MutexLock lock(record_.mutex);
+    return record_.batch_rows;
+  };
+  ASSERT_TRUE(harness::wait_for(30s, [&] { return batches().size() == 1; }));
+  append("2ijklmnop.");
+  append("3qrstuvwx");
+  ASSERT_TRUE(harness::wait_for(30s, [&] { return batches().size() == 2; }));
+  EXPECT_EQ(batches(), (std::vector<std::size_t>{8, 16}));
 }
 
 TEST_F(FollowerTest, TheStatusTellsHowOftenInARow) {
