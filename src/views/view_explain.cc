@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "views/view_set_internal.h"
 
@@ -193,8 +194,8 @@ Explanation ViewSet::explanation_of(const View& view) const {
   return told;
 }
 
-void ViewSet::publish() {
-  publish_watermarks();
+// Made while the transaction is open, which alone sees what the states hold.
+void ViewSet::publish(Transactions transactions) {
   std::vector<Explanation> told;
   std::set<std::string> live;
   for (const auto& view : views_) {
@@ -202,15 +203,32 @@ void ViewSet::publish() {
     told.push_back(explanation_of(*view));
     if (view->live()) live.insert(view->name());
   }
-  MutexLock lock(mutex_);
-  for (const Explanation& before : published_) {
-    const ViewInfo& view = before.view;
-    if (view.state == ViewState::kLive && !live.contains(view.name)) replaced_.insert(view.name);
+  {
+    MutexLock lock(mutex_);
+    const auto& before = to_commit_ ? *to_commit_ : to_publish_ ? *to_publish_ : published_;
+    for (const Explanation& each : before) {
+      const ViewInfo& view = each.view;
+      if (view.state == ViewState::kLive && !live.contains(view.name)) replaced_.insert(view.name);
+    }
   }
-  published_ = std::move(told);
+  to_commit_ = std::move(told);
+  if (transactions == Transactions::kCallers) return;
+  to_publish_ = std::exchange(to_commit_, std::nullopt);
+  publish_committed();
+}
+
+void ViewSet::publish_committed() {
+  if (to_publish_) {
+    publish_watermarks();
+    MutexLock lock(mutex_);
+    published_ = *std::exchange(to_publish_, std::nullopt);
+  }
+  // After a rollback the counts in memory are wrong until they are taken anew.
+  if (rows_changed_ && !recount_) publish_rows();
 }
 
 void ViewSet::publish_rows() {
+  rows_changed_ = false;
   publish_watermarks();
   MutexLock lock(mutex_);
   for (std::size_t i = 0; i < published_.size() && i < views_.size(); ++i) {

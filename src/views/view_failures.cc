@@ -61,7 +61,7 @@ Result<bool> ViewSet::set_aside_failed() {
   failing_ = nullptr;
   failure_.reset();
   short_of_memory_times_ = 0;
-  publish();
+  publish(Transactions::kOwn);
   tell_replaced();
   return true;
 }

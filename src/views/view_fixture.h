@@ -47,6 +47,8 @@ class ViewFixture : public testing::Test {
   ViewSetOptions view_options_;
   // Of every store; tiny ones make few rows large.
   std::optional<engine::StoreOptions> store_options_;
+  // Of an unfinished transaction, in one commit of the engine.
+  std::optional<std::uint64_t> part_changes_max_;
   // Tables wait for their rows where they are not known; mirrors that nobody looks into have none.
   bool releases_mirrors_ = false;
   harness::ScratchFolder scratch_;

@@ -28,6 +28,7 @@ void ViewFixture::open(const std::vector<TablePtr>& tables, const std::vector<Vi
   auto engine = engine::Engine::open(
       {.directory = scratch_.path(),
        .memory_bytes = 512 * kMiB,
+       .part_changes_max = part_changes_max_,
        .rows_are_read = releases_mirrors_,
        .releases_mirrors = releases_mirrors_,
        .store = store_options_},

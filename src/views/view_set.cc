@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "views/view_set_internal.h"
 
@@ -60,7 +61,7 @@ Status ViewSet::open(engine::Engine& engine) {
   } else {
     TRY(set_up_all(connection, Transactions::kOwn, Keep::kUnchanged));
   }
-  publish();
+  publish(Transactions::kOwn);
   tell_replaced();
   return {};
 }
@@ -81,6 +82,7 @@ void ViewSet::database_closes() {
   stopped_.clear();
   mirrors_now_.reset();
   made_at_.reset();
+  to_commit_.reset();
   undone_ = false;
 }
 
@@ -253,7 +255,7 @@ Status ViewSet::open_again(duck::Connection& connection) {
   states_made();
   undone_ = false;
   TRY(set_up_all(connection, Transactions::kCallers, Keep::kUnchanged));
-  publish();
+  publish(Transactions::kCallers);
   return {};
 }
 
@@ -280,6 +282,7 @@ void ViewSet::rolled_back() {
   made_at_.reset();
   mirrors_now_.reset();
   recount_ = true;
+  to_commit_.reset();
   if (listener_ != nullptr) listener_->rolled_back();
 }
 
@@ -362,6 +365,8 @@ void ViewSet::tell_replaced() {
 
 void ViewSet::committed(const engine::EnginePosition& position, bool whole) {
   listener_failed_ = false;
+  if (to_commit_) to_publish_ = std::exchange(to_commit_, std::nullopt);
+  if (whole) publish_committed();
   tell_replaced();
   if (listener_ != nullptr) listener_->committed(position, clock_.step(), whole);
   MutexLock lock(mutex_);
@@ -377,7 +382,7 @@ Status ViewSet::end_batch() {
       TRY_ASSIGN(view->rows, view->strategy->state_rows());
     }
   }
-  publish_rows();
+  rows_changed_ = true;
   return {};
 }
 
@@ -386,7 +391,7 @@ Status ViewSet::rebuild(duck::Connection& connection) {
   states_made();
   undone_ = false;
   TRY(set_up_all(connection, Transactions::kCallers, Keep::kNothing));
-  publish();
+  publish(Transactions::kCallers);
   return {};
 }
 
@@ -456,7 +461,7 @@ Status ViewSet::table_stopped(duck::Connection& connection, const engine::Mirror
     TRY(set_aside(connection, *view,
                   error(Code::kInvalid, fmt::format("table {} is stopped", name), mirror.stopped)));
   }
-  publish();
+  publish(Transactions::kCallers);
   return {};
 }
 

@@ -151,6 +151,7 @@ class ViewSet : public engine::ViewMaintainer {
   // Builds a view, and those that read it, anew: also one that failed.
   Status rebuild_view(const std::string& name);
 
+  // As readers find the views: what a transaction makes of them is told once it is committed.
   std::vector<ViewInfo> views() const;
   std::vector<WatermarkInfo> watermarks() const;
   Result<ViewInfo> view(const std::string& name) const;
@@ -274,7 +275,8 @@ class ViewSet : public engine::ViewMaintainer {
   View* first_user(const Arrangement& arrangement) const;
 
   // Telling (view_explain.cc).
-  void publish();
+  void publish(Transactions transactions);
+  void publish_committed();
   void publish_rows();
   static void tell_rows(const View& view, ViewInfo* told);
   Explanation explanation_of(const View& view) const;
@@ -324,6 +326,12 @@ class ViewSet : public engine::ViewMaintainer {
   std::optional<Error> failure_;
   std::string short_of_memory_;    // the view that was so in the last calls
   int short_of_memory_times_ = 0;  // in a row
+
+  // What is told of the views is true for readers: of the open transaction it waits for the commit,
+  // of a committed part of a large one for the last.
+  std::optional<std::vector<Explanation>> to_commit_;
+  std::optional<std::vector<Explanation>> to_publish_;
+  bool rows_changed_ = false;  // and their counts are to be told
 
   mutable Mutex mutex_;
   std::vector<Explanation> published_ GUARDED_BY(mutex_);
