@@ -162,8 +162,9 @@ int tail(Context& context, const TailOptions& options) {
 
 int views_list(Context& context) {
   return show(context, "/api/v1/views", [&](const Json& answer) {
-    context.output.table(pick_table(list_of(answer, "views"),
-                                    {"name", "state", "strategy", "rows", "position", "error"}));
+    context.output.table(
+        pick_table(list_of(answer, "views"), {"name", "state", "strategy", "rows", "last_batch_ms",
+                                              "longest_batch_ms", "position", "error"}));
   });
 }
 
@@ -173,12 +174,26 @@ int views_show(Context& context, const std::string& name) {
   });
 }
 
+// "3.1 ms of 40 changes; of late at most 12.5 ms of 900 changes; its budget is 10000 ms".
+std::string batches_text(const Json& view) {
+  const auto batch = [&](const std::string& which) {
+    return fmt::format("{:.1f} ms of {} changes", view[which + "_batch_ms"].get<double>(),
+                       view[which + "_batch_changes"].get<std::uint64_t>());
+  };
+  std::string text = batch("last");
+  if (view.contains("longest_batch_ms")) text += "; of late at most " + batch("longest");
+  if (view.contains("budget_ms"))
+    text += fmt::format("; its budget is {} ms", view["budget_ms"].get<std::uint64_t>());
+  return text;
+}
+
 int views_explain(Context& context, const std::string& name) {
   return show(context, "/api/v1/views/" + encode_part(name), [&](const Json& answer) {
     Json wanted = Json::object();
     for (const char* key : {"name", "strategy", "reason", "mode", "state", "error"}) {
       if (answer.contains(key) && !answer[key].is_null()) wanted[key] = answer[key];
     }
+    if (answer.contains("last_batch_ms")) wanted["batches"] = batches_text(answer);
     context.output.out() << lines_text(wanted) << std::flush;
   });
 }

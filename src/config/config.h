@@ -74,6 +74,7 @@ struct EngineConfig {
   Milliseconds batch_wait{5};
   std::uint32_t batch_rows = 50'000;
   MirrorMode mirrors = MirrorMode::kNeeded;
+  Milliseconds view_budget{10'000};  // zero: none
 
   bool operator==(const EngineConfig&) const = default;
 };
@@ -87,6 +88,7 @@ struct ViewConfig {
   std::string sql;
   OutputMode mode = OutputMode::kUpdate;
   LateRows late_rows = LateRows::kCount;
+  Milliseconds budget{0};  // zero: engine.view_budget
 
   bool operator==(const ViewConfig&) const = default;
 };

@@ -69,7 +69,7 @@ source:
   numeric: {precision: 30, scale: 6}
 data: /var/lib/pgweir
 log: {retain: 12h, max_size: 2TiB}
-engine: {memory: 256MiB, threads: 3, batch_wait: 20ms, batch_rows: "${ROWS}", mirrors: all}
+engine: {memory: 256MiB, threads: 3, batch_wait: 20ms, batch_rows: "${ROWS}", mirrors: all, view_budget: 3s}
 views:
   balance: SELECT account_id, sum(amount) AS balance FROM entries GROUP BY 1
   second:
@@ -78,6 +78,7 @@ views:
       FROM balance
     mode: append
     late_rows: keep
+    budget: 1m
 watermarks:
   public.transfers.created_at: 10s
   public.logins.at: {delay: 1m, future: 5s, idle: 2h}
@@ -102,13 +103,15 @@ server: {listen: "[::1]:0", token: abc, tls: {certificate: c.pem, key: k.pem}}
                      .threads = 3,
                      .batch_wait = Milliseconds(20),
                      .batch_rows = 123,
-                     .mirrors = MirrorMode::kAll};
+                     .mirrors = MirrorMode::kAll,
+                     .view_budget = Milliseconds(3'000)};
   expected.views = {{.name = "balance",
                      .sql = "SELECT account_id, sum(amount) AS balance FROM entries GROUP BY 1"},
                     {.name = "second",
                      .sql = "SELECT *\nFROM balance\n",
                      .mode = OutputMode::kAppend,
-                     .late_rows = LateRows::kKeep}};
+                     .late_rows = LateRows::kKeep,
+                     .budget = Milliseconds(60'000)}};
   expected.watermarks = {{.column = "public.transfers.created_at", .delay = Milliseconds(10'000)},
                          {.column = "public.logins.at",
                           .delay = Milliseconds(60'000),
@@ -246,10 +249,16 @@ TEST(Config, WrongTypesAndMissingUnits) {
         "'all'?");
   check("engine: 7",
         "pgweir.yaml:3:9: engine needs a mapping with memory, threads, batch_wait, "
-        "batch_rows, mirrors");
+        "batch_rows, mirrors, view_budget");
+  check("engine: {view_budget: 10}",
+        "pgweir.yaml:3:23: engine.view_budget: '10' has no unit; Write a whole number with a unit, "
+        "like 500ms, 10s or 7d");
+  check("engine: {view_budget: 2d}", "pgweir.yaml:3:23: engine.view_budget: must be at most 1d");
   check("data:", "pgweir.yaml:3:1: data needs a text; it has no value");
   check("data: {a: b}", "pgweir.yaml:3:7: data needs a text");
-  check("views: {v: [1]}", "pgweir.yaml:3:12: views.v needs a mapping with sql, mode, late_rows");
+  check("views: {v: [1]}",
+        "pgweir.yaml:3:12: views.v needs a mapping with sql, mode, late_rows, "
+        "budget");
   check(
       "views: {V: SELECT 1}",
       "pgweir.yaml:3:9: 'V': a view's name is lower-case letters, digits and _, up to 63 of them, "

@@ -183,6 +183,14 @@ std::vector<Field> engine_fields() {
            "windows of that table) no rows are kept at all; once they are needed the table is read "
            "again, and its views wait meanwhile.",
        .choices = {{"needed"}, {"all"}, {"none"}, {"needed_columns"}}},
+      {.path = "engine.view_budget",
+       .slot = [](Target& t) -> Slot { return &t.config.engine.view_budget; },
+       .description =
+           "What a view may take of a batch of up to 1000 changes. All views share one position, "
+           "so "
+           "one that takes longer of three of them in a row would hold the others back: it is set "
+           "aside, with a message that says so. `0ms` lets every view take as long as it likes.",
+       .maximum = 86'400'000},
       {.path = "watermarks.*.delay",
        .slot = [](Target& t) -> Slot { return &t.watermark->delay; },
        .description =
@@ -227,6 +235,11 @@ std::vector<Field> output_fields() {
        .description = "What is done with changes that come too late for a view in append mode: "
                       "they are counted, or also kept in `pgweir.late_rows`.",
        .choices = {{"count"}, {"keep"}}},
+      {.path = "views.*.budget",
+       .slot = [](Target& t) -> Slot { return &t.view->budget; },
+       .description = "What this view may take of a batch, in place of engine.view_budget.",
+       .default_note = "that of engine.view_budget",
+       .maximum = 86'400'000},
       {.path = "sinks.*.type",
        .slot = [](Target& t) -> Slot { return choice(t.sink->type); },
        .description = "What kind of sink it is.",

@@ -18,7 +18,7 @@ std::vector<views::ViewSource> view_sources(const config::Config& config) {
   std::vector<views::ViewSource> sources;
   for (const config::ViewConfig& view : config.views)
     sources.push_back({view.name, view.sql, static_cast<views::OutputMode>(view.mode),
-                       view.late_rows == config::LateRows::kKeep});
+                       view.late_rows == config::LateRows::kKeep, view.budget});
   return sources;
 }
 
@@ -112,6 +112,7 @@ Status Pipeline::open_engine() {
   if (config.engine.mirrors == config::MirrorMode::kNone) return {};
   views::ViewSetOptions view_options;
   view_options.clock = &clock_;
+  view_options.budget = config.engine.view_budget;
   if (config.engine.mirrors == config::MirrorMode::kNeededColumns)
     view_options.whole_table_columns_max = 0;
   for (const config::WatermarkConfig& watermark : config.watermarks)

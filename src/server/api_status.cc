@@ -207,6 +207,15 @@ void write_view(JsonWriter& json, const ViewInfo& view) {
     write_time(json, view.windows->closed_up_to);
     json.key("late_rows").integer(view.windows->late_rows).end_object();
   }
+  const auto batch = [&](const char* which, const std::optional<ViewInfo::Batch>& told) {
+    if (!told) return;
+    json.key(std::string(which) + "_batch_ms")
+        .number(static_cast<double>(told->took.count()) / 1e3);
+    json.key(std::string(which) + "_batch_changes").integer(told->changes);
+  };
+  batch("last", view.last_batch);
+  batch("longest", view.longest_batch);
+  if (view.budget.count() != 0) json.key("budget_ms").integer(view.budget.count());
   json.key("columns");
   write_columns(json, view.columns);
   json.key("rows").optional_integer(view.rows);

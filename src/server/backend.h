@@ -223,6 +223,15 @@ struct ViewInfo {
     std::uint64_t late_rows = 0;  // changes that came too late for theirs
   };
   std::optional<Windows> windows;
+  // What a live view takes of the batches that change something for it.
+  struct Batch {
+    Microseconds took{0};
+    std::uint64_t changes = 0;
+  };
+  std::optional<Batch> last_batch;
+  std::optional<Batch> longest_batch;  // of late, among those that its budget is about
+  std::optional<Microseconds> batch_time_total;
+  Milliseconds budget{0};  // zero: none
   std::vector<RowColumn> columns;
   std::optional<std::uint64_t> rows;
   ViewState state = ViewState::kBuilding;

@@ -155,6 +155,10 @@ inline std::vector<ViewInfo> FakeBackend::views() {
                      {"balance", "DECIMAL(38,2)", CellKind::kText}};
   balance.rows = 100;
   balance.state = ViewState::kLive;
+  balance.last_batch = {Microseconds{3'100}, 40};
+  balance.longest_batch = {Microseconds{12'500}, 900};
+  balance.batch_time_total = Microseconds{4'250'000};
+  balance.budget = Milliseconds{10'000};
   balance.position = kFakeLsn;
   ViewInfo broken;
   broken.name = "per/minute";

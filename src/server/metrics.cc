@@ -196,6 +196,18 @@ void collect_views(Collector& out, const std::vector<ViewInfo>& views) {
     if (view.windows && view.windows->closed_up_to)
       out.add(static_cast<double>(*view.windows->closed_up_to) / 1e6, {{"view", view.name}});
   }
+  out.begin(MetricKind::kCounter, "pgweir_view_batch_seconds_total",
+            "Time that batches have taken to bring the view up to date");
+  for (const ViewInfo& view : views) {
+    if (view.batch_time_total)
+      out.add(static_cast<double>(view.batch_time_total->count()) / 1e6, {{"view", view.name}});
+  }
+  out.begin(MetricKind::kGauge, "pgweir_view_longest_batch_seconds",
+            "The longest of late, of the batches that the view's budget is about");
+  for (const ViewInfo& view : views) {
+    if (view.longest_batch)
+      out.add(static_cast<double>(view.longest_batch->took.count()) / 1e6, {{"view", view.name}});
+  }
   out.begin(MetricKind::kGauge, "pgweir_view_live", "Whether the view is kept up to date");
   for (const ViewInfo& view : views)
     out.add(view.state == ViewState::kLive ? 1 : 0,

@@ -40,6 +40,8 @@ TEST(Metrics, ValuesAndLabelsAreThere) {
            "pgweir_table_changes_total{source=\"bank\",table=\"public.accounts\",op=\"update\"} "
            "7\n",
            "pgweir_view_live{source=\"bank\",view=\"balance\",strategy=\"delta\"} 1\n",
+           "pgweir_view_batch_seconds_total{source=\"bank\",view=\"balance\"} 4.25\n",
+           "pgweir_view_longest_batch_seconds{source=\"bank\",view=\"balance\"} 0.0125\n",
            "pgweir_http_requests_total{source=\"bank\",status=\"2xx\"} 5\n",
        })
     EXPECT_THAT(text, HasSubstr(line));

@@ -438,7 +438,12 @@ std::vector<ViewInfo> PipelineBackend::view_definitions() {
       const bool append = view.mode == views::OutputMode::kAppend;
       info.state_rows = append ? view.open_rows : view.state_rows;
       if (append) info.windows = {view.closed_up_to, view.late_rows};
+      if (view.last_batch) info.last_batch = {view.last_batch->took, view.last_batch->changes};
+      if (view.longest_batch)
+        info.longest_batch = {view.longest_batch->took, view.longest_batch->changes};
+      info.batch_time_total = view.time_total;
     }
+    info.budget = view.budget;
     for (const engine::StoreColumn& column : view.columns)
       info.columns.push_back({column.name, column.type, CellKind::kText});
     info.state = view.state == views::ViewState::kLive      ? ViewState::kLive

@@ -13,6 +13,7 @@
 
 #include "base/nearest_name.h"
 #include "base/result.h"
+#include "base/units.h"
 #include "model/table.h"
 #include "views/ast.h"
 #include "views/event_time.h"
@@ -27,6 +28,7 @@ struct ViewSource {
   std::string sql;
   OutputMode mode = OutputMode::kUpdate;
   bool keeps_late_rows = false;  // of append mode, in pgweir.late_rows
+  Milliseconds budget{0};        // of a batch; zero takes that of the ViewSet
   bool operator==(const ViewSource&) const = default;
 };
 

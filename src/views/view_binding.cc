@@ -124,6 +124,7 @@ void ViewSet::bind_all() {
   stopped_.clear();
   next_id_ = 0;
   declare_closed_windows();
+  declare_budgets();
   for (const engine::Mirror& mirror : mirrors_now_ ? *mirrors_now_ : engine_->mirrors())
     declare_mirror(mirror);
   for (const ViewDefinition& definition : definitions_)

@@ -63,6 +63,9 @@ Result<engine::ViewMaintainer::Portion> ViewSet::take_transactions(duck::Connect
   TRY(before_changes(connection));
   bool moves = false;
   if (first == 0) {
+    // What came of a transaction already is not taken back for this.
+    if (batch.transactions.empty() || batch.transactions.front().begins) TRY(check_budgets());
+    times_.take(batch.changes.size());
     TRY_ASSIGN(moves, advance_clock(connection));
   }
   if (watermarks_.empty()) return Portion{.transactions = count, .due = moves};

@@ -33,6 +33,20 @@ std::string time_text(std::int64_t micros) {
                      clock.hours().count(), clock.minutes().count(), clock.seconds().count());
 }
 
+std::string text_of(const BatchTime& time) {
+  return fmt::format("{:.1f} ms of one of {} changes", static_cast<double>(time.took.count()) / 1e3,
+                     time.changes);
+}
+
+std::string text_of_times(const ViewInfo& view) {
+  if (!view.last_batch) return "";
+  std::string text = "  batches: took " + text_of(*view.last_batch);
+  if (view.longest_batch) text += ", of late at most " + text_of(*view.longest_batch);
+  if (view.budget.count() != 0)
+    text += fmt::format("; its budget is {}", format_duration(view.budget));
+  return text + "\n";
+}
+
 std::string text_of(const Explanation& told) {
   const ViewInfo& view = told.view;
   std::string text = fmt::format("view {}: {}", view.name, view_state_name(view.state));
@@ -62,7 +76,10 @@ std::string text_of(const Explanation& told) {
     text += "  computed anew for the keys whose rows have changed, and compared with what it was\n";
   if (told.parts.empty() && view.strategy == "recompute")
     text += "  computed anew when what it reads has changed, and compared with what it was\n";
-  if (view.state == ViewState::kLive) text += fmt::format("  state: {} rows\n", view.state_rows);
+  if (view.state == ViewState::kLive) {
+    text += fmt::format("  state: {} rows\n", view.state_rows);
+    text += text_of_times(view);
+  }
   if (view.state == ViewState::kLive && view.mode == OutputMode::kAppend) {
     text +=
         fmt::format("  windows that ended up to {} have left; {} rows of open ones are kept\n",
@@ -148,6 +165,7 @@ Explanation ViewSet::explanation_of(const View& view) const {
                .columns = view.columns,
                .state_rows = view.live() ? view.rows : 0,
                .mode = view.definition.source.mode,
+               .budget = budget_of(view),
                .error = view.error,
                .rows = "main." + duck::quote_identifier(view.name())};
   tell_rows(view, &told.view);
@@ -242,8 +260,12 @@ void ViewSet::publish_rows() {
   }
 }
 
-void ViewSet::tell_rows(const View& view, ViewInfo* told) {
+void ViewSet::tell_rows(const View& view, ViewInfo* told) const {
   told->state_rows = view.live() ? view.rows : 0;
+  const ViewTimes::Times times = view.live() ? times_.of(view.name()) : ViewTimes::Times{};
+  told->last_batch = times.last;
+  told->longest_batch = times.most();
+  told->time_total = times.total;
   if (view.append == nullptr || !view.live()) return;
   told->closed_up_to.reset();
   if (view.append->closed_up_to() != kNothingClosed)

@@ -42,6 +42,7 @@ Status ViewSet::blame(View& view, const Error& failure) {
   if (concerns_all(failure)) return failure;
   failing_ = &view;
   failure_ = failure;
+  failing_for_ = Why::kFailed;
   Error told = failure;
   told.message =
       fmt::format("view {} cannot be kept up to date: {}", view.title(), failure.message);
@@ -52,11 +53,14 @@ Result<bool> ViewSet::set_aside_failed() {
   if (failing_ == nullptr) return std::exchange(listener_failed_, false);
   View& view = *failing_;
   Error why = *failure_;
-  const engine::EnginePosition position = engine_->position();
-  why.detail += fmt::format("{}in the changes after {}", why.detail.empty() ? "" : "; ",
-                            model::to_string(position.end_lsn));
-  TRY(duck::in_transaction(engine_->write_connection(),
-                           [&] { return set_aside(engine_->write_connection(), view, why); }));
+  if (failing_for_ == Why::kFailed) {
+    why.detail += fmt::format("{}in the changes after {}", why.detail.empty() ? "" : "; ",
+                              model::to_string(engine_->position().end_lsn));
+  }
+  duck::Connection& connection = engine_->write_connection();
+  TRY(duck::in_transaction(connection,
+                           [&] { return set_aside(connection, view, why, failing_for_); }));
+  times_.forget(view.title());
   logger_.error("view {} is set aside: {}", view.title(), why.text());
   failing_ = nullptr;
   failure_.reset();
@@ -66,11 +70,19 @@ Result<bool> ViewSet::set_aside_failed() {
   return true;
 }
 
-Status ViewSet::set_aside(duck::Connection& connection, View& view, const Error& failure) {
+Status ViewSet::set_aside(duck::Connection& connection, View& view, const Error& failure,
+                          Why reason) {
   std::vector<std::pair<View*, Error>> stopped = {{&view, failure}};
+  if (reason == Why::kOverBudget) {
+    for (const auto& part : views_)
+      if (part->part_of == &view && part->strategy != nullptr)
+        stopped.emplace_back(part.get(), failure);
+  }
   for (const std::size_t i : order_) {
     View& above = *views_[i];
-    if (above.strategy == nullptr || above.state == ViewState::kFailed) continue;
+    const bool is_known = std::any_of(stopped.begin(), stopped.end(),
+                                      [&](const auto& each) { return each.first == &above; });
+    if (above.strategy == nullptr || above.state == ViewState::kFailed || is_known) continue;
     for (const auto& [below, why] : stopped) {
       if (&above == below || !above.reads_relation(below->strategy->relation())) continue;
       // A part's failure is its view's own.
@@ -84,7 +96,15 @@ Status ViewSet::set_aside(duck::Connection& connection, View& view, const Error&
     }
   }
   for (auto& [each, why] : stopped) {
-    TRY(ViewCatalog::save(connection, state_name(each->name()), {each->fingerprint, why.text()}));
+    const std::string state = state_name(each->name());
+    const bool is_own = each->title() == view.title();
+    if (reason == Why::kFailed) {
+      TRY(ViewCatalog::save(connection, state, {each->fingerprint, why.text()}));
+    } else if (is_own) {
+      TRY(ViewCatalog::save(connection, state, {over_budget_mark(*each), why.text()}));
+    } else {
+      TRY(ViewCatalog::forget(connection, state));  // it comes back with what it reads
+    }
     TRY(drop_state(connection, *each));
     each->state = ViewState::kFailed;
     each->error = why;
@@ -99,6 +119,7 @@ Status ViewSet::drop_state(duck::Connection& connection, const View& view) {
   TRY(connection.execute(fmt::format("DROP VIEW IF EXISTS {}.{}", engine::kInternalSchema,
                                      duck::quote_identifier("view " + view.name()))));
   TRY(drop_open_windows(connection, view));
+  TRY(drop_store(connection, state_name(view.name()) + " bound"));  // of its first rows
   return drop_store(connection, state_name(view.name()));
 }
 

@@ -152,7 +152,8 @@ Status ViewSet::set_up_all(duck::Connection& connection, Transactions transactio
 Status ViewSet::set_up(duck::Connection& connection, View& view, const StoredView* stored,
                        Keep keep) {
   const bool same = stored != nullptr && stored->fingerprint == view.fingerprint;
-  if (same && !stored->error.empty()) {
+  const bool over_budget = stored != nullptr && stored->fingerprint == over_budget_mark(view);
+  if ((same || over_budget) && !stored->error.empty()) {
     view.state = ViewState::kFailed;
     view.error = error(Code::kInvalid, stored->error);
     return {};
@@ -181,6 +182,7 @@ Status ViewSet::set_up(duck::Connection& connection, View& view, const StoredVie
   if (!kept) {
     TRY(ViewCatalog::save(connection, state_name(view.name()), {view.fingerprint, ""}));
     replaced_.insert(view.name());
+    times_.forget(view.title());
   }
   view.state = ViewState::kLive;
   view.error.reset();
@@ -276,6 +278,7 @@ Status ViewSet::mirrors_changed(duck::Connection& connection, std::vector<engine
 
 void ViewSet::rolled_back() {
   event_time_stale_ = clock_stale_ = true;
+  times_.rolled_back();
   for (const auto& view : views_)
     if (view->temporal != nullptr) view->temporal->forget();
   if (made_at_) undone_ = true;
@@ -300,7 +303,8 @@ Status ViewSet::table_changed(duck::Connection& connection, const engine::Mirror
 Status ViewSet::give_delta(duck::Connection& connection, const Relation& relation) {
   for (const std::size_t i : order_) {
     View& view = *views_[i];
-    if (!view.live()) continue;
+    if (!view.live() || !view.reads_relation(relation)) continue;
+    const Microseconds began = machine().steady();
     bool noted = false;
     for (std::size_t input = 0; input < view.inputs.size(); ++input) {
       if (view.inputs[input] != &relation) continue;
@@ -310,11 +314,15 @@ Status ViewSet::give_delta(duck::Connection& connection, const Relation& relatio
       if (done.ok()) done = view.strategy->accumulate(connection, input);
       if (!done.ok()) return failed(view, done.error());
     }
+    times_.add(view.title(), machine().steady() - began, ViewTimes::Work::kChanges);
   }
   for (const auto& [name, arrangement] : arrangements_) {
     if (&arrangement->relation() != &relation) continue;
+    const Microseconds began = machine().steady();
     const Status done = arrangement->changed(connection);
     View* user = first_user(*arrangement);
+    if (user != nullptr)
+      times_.add(user->title(), machine().steady() - began, ViewTimes::Work::kNothing);
     if (!done.ok()) return user != nullptr ? failed(*user, done.error()) : done;
   }
   return {};
@@ -335,8 +343,11 @@ Status ViewSet::batch_applied(duck::Connection& connection) {
 }
 
 Status ViewSet::finish(duck::Connection& connection, View& view) {
+  const Microseconds began = machine().steady();
   const auto change = view.strategy->finish(connection);
   if (!change.ok()) return failed(view, change.error());
+  times_.add(view.title(), machine().steady() - began,
+             change->any ? ViewTimes::Work::kChanges : ViewTimes::Work::kNothing);
   view.rows = static_cast<std::uint64_t>(static_cast<std::int64_t>(view.rows) + change->rows_more);
   if (!change->any) return {};
   view.changed = true;
@@ -365,6 +376,7 @@ void ViewSet::tell_replaced() {
 
 void ViewSet::committed(const engine::EnginePosition& position, bool whole) {
   listener_failed_ = false;
+  times_.committed();
   if (to_commit_) to_publish_ = std::exchange(to_commit_, std::nullopt);
   if (whole) publish_committed();
   tell_replaced();
@@ -459,7 +471,8 @@ Status ViewSet::table_stopped(duck::Connection& connection, const engine::Mirror
         !view->reads_relation(*found->second))
       continue;
     TRY(set_aside(connection, *view,
-                  error(Code::kInvalid, fmt::format("table {} is stopped", name), mirror.stopped)));
+                  error(Code::kInvalid, fmt::format("table {} is stopped", name), mirror.stopped),
+                  Why::kFailed));
   }
   publish(Transactions::kCallers);
   return {};

@@ -30,6 +30,7 @@
 #include "views/view_catalog.h"
 #include "views/view_clock.h"
 #include "views/view_listener.h"
+#include "views/view_times.h"
 #include "views/watermarks.h"
 
 namespace pgweir::views {
@@ -58,6 +59,11 @@ struct ViewInfo {
   std::optional<std::int64_t> closed_up_to;
   std::uint64_t open_rows = 0;  // of the state of windows that are open
   std::uint64_t late_rows = 0;  // changes of rows in closed windows, which the view left out
+  // What a live view, with its parts, takes of the batches that change something for it.
+  std::optional<BatchTime> last_batch;
+  std::optional<BatchTime> longest_batch;  // of late, among those that it is judged by
+  Microseconds time_total{0};              // since it was opened
+  Milliseconds budget{0};                  // zero: none
   std::optional<Error> error;
   std::string rows;  // SQL, quoted, to read it from
 };
@@ -107,7 +113,11 @@ struct ViewSetOptions {
   // Of the first rows of a relation so many are kept beyond twice those that a view needs: before
   // so many have gone it is not read again.
   std::size_t first_rows_spare = 1000;
-  // The wall clock, that of the machine without one. Must outlive the ViewSet.
+  // What a view may take of a batch of up to kJudgedChangesMax changes, where its definition says
+  // nothing else; zero: as long as it likes. One that takes more of kOverBudgetMax of them in a row
+  // is set aside until its definition or its budget is another, or rebuild_view().
+  Milliseconds budget{10'000};
+  // Tells the time and measures, that of the machine without one. Must outlive the ViewSet.
   const io::Clock* clock = nullptr;
 };
 
@@ -137,9 +147,10 @@ class ViewSet : public engine::ViewMaintainer {
   // Gives back everything that lives on the engine's connection.
   void close();
 
-  // After an apply() or end_snapshot() that failed: true when a view's own failure was the reason.
-  // The view, and those that read it, are then set aside for good and the same call can be made
-  // again from the engine's position(). True also when it was the listener's.
+  // After an apply(), let_time_pass() or end_snapshot() that failed: true when a view's own
+  // failure, or that it was over its budget in the batches before, was the reason. The view, and
+  // those that read it, are then set aside for good and the same call can be made again from the
+  // engine's position(). True also when it was the listener's.
   Result<bool> set_aside_failed();
 
   // Takes other definitions, as create() and open() would. A view that is as it was keeps its
@@ -163,7 +174,8 @@ class ViewSet : public engine::ViewMaintainer {
   // What now() is, in microseconds since 1970-01-01 UTC, as last committed; nothing before there
   // was a view that goes by it. Any thread.
   std::optional<std::int64_t> now_us() const;
-  // Whether rows enter or leave by now if Engine::let_time_pass() is called.
+  // Whether Engine::let_time_pass() does something: rows enter or leave by now, or a view is over
+  // its budget, and it fails for that.
   bool is_time_due() const;
 
   // ViewMaintainer.
@@ -253,6 +265,7 @@ class ViewSet : public engine::ViewMaintainer {
                                             const NamePart& name_part);
   Error clock_refused(const View& view, const std::string& why) const;
   bool goes_by_clock() const;
+  const io::Clock& machine() const;
   std::int64_t wall_us() const;
   Status start_clock(duck::Connection& connection, const std::map<std::string, StoredView>& stored,
                      Keep keep);
@@ -267,18 +280,29 @@ class ViewSet : public engine::ViewMaintainer {
   // Setting aside (view_failures.cc).
   Status failed(View& view, const Error& failure);
   Status blame(View& view, const Error& failure);
-  Status set_aside(duck::Connection& connection, View& view, const Error& failure);
+  // For its own failure, or for its budget: then all of its parts, which take the time, too.
+  enum class Why { kFailed, kOverBudget };
+  Status set_aside(duck::Connection& connection, View& view, const Error& failure, Why reason);
   Status drop_state(duck::Connection& connection, const View& view);
   Status drop_open_windows(duck::Connection& connection, const View& view);
   Status drop_unused_arrangements(duck::Connection& connection);
   Status drop_leftovers(duck::Connection& connection);
   View* first_user(const Arrangement& arrangement) const;
 
+  // Budgets (view_budget.cc).
+  Milliseconds budget_of(const View& view) const;
+  void declare_budgets();
+  // Fails once when a view is over its budget; set_aside_failed() then sets it aside.
+  Status check_budgets();
+  View* over_budget() const;
+  // Of a view that was set aside for its budget, in place of its fingerprint.
+  std::string over_budget_mark(const View& view) const;
+
   // Telling (view_explain.cc).
   void publish(Transactions transactions);
   void publish_committed();
   void publish_rows();
-  static void tell_rows(const View& view, ViewInfo* told);
+  void tell_rows(const View& view, ViewInfo* told) const;
   Explanation explanation_of(const View& view) const;
   std::vector<const View*> parts_of(const View& view) const;
   void tell_parts(const View& view, Explanation& told) const;
@@ -324,6 +348,8 @@ class ViewSet : public engine::ViewMaintainer {
   bool recount_ = false;     // after a rollback
   View* failing_ = nullptr;  // whose failure made the last call fail
   std::optional<Error> failure_;
+  Why failing_for_ = Why::kFailed;
+  ViewTimes times_;
   std::string short_of_memory_;    // the view that was so in the last calls
   int short_of_memory_times_ = 0;  // in a row
 

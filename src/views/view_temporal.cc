@@ -86,9 +86,12 @@ Status ViewSet::start_clock(duck::Connection& connection,
   return {};
 }
 
+const io::Clock& ViewSet::machine() const {
+  return options_.clock != nullptr ? *options_.clock : machine_clock_;
+}
+
 std::int64_t ViewSet::wall_us() const {
-  const io::Clock& clock = options_.clock != nullptr ? *options_.clock : machine_clock_;
-  return clock.now_us();
+  return machine().now_us();
 }
 
 // Before the changes of a transaction: they meet what goes by the clock at one moment.
@@ -98,11 +101,13 @@ Result<bool> ViewSet::advance_clock(duck::Connection& connection) {
 
 Status ViewSet::time_passes(duck::Connection& connection) {
   TRY(before_changes(connection));
+  TRY(check_budgets());
   TRY(advance_clock(connection));
   return batch_applied(connection);
 }
 
 bool ViewSet::is_time_due() const {
+  if (over_budget() != nullptr) return true;
   const std::int64_t now = std::max(ViewClock::step_of(wall_us()), clock_.step());
   return std::any_of(views_.begin(), views_.end(), [now](const auto& view) {
     if (view->temporal == nullptr || !view->live()) return false;

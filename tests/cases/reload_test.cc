@@ -77,6 +77,40 @@ class ReloadOfColumns : public Reload {
   ReloadOfColumns() : Reload("engine: {mirrors: needed_columns}\n") {}
 };
 
+TEST_F(Reload, AViewOverItsBudgetStopsAloneAndComesBackWithAnother) {
+  const std::string dear =
+      "SELECT count(*) AS n FROM accounts, generate_series(1, 1000000) AS g(i) WHERE "
+      "(accounts.id + i) % 7 = 0";
+  const auto views = [&](const std::string& budget) {
+    return fmt::format("views: {{balance: \"{}\", dear: {{sql: \"{}\", budget: {}}}}}", kBalance,
+                       dear, budget);
+  };
+  const auto told = [&] {
+    return Json::parse(http_get(scenario_.program().url() + "/api/v1/views/dear").body);
+  };
+  write(views("1ms"));
+  ASSERT_EQ(reload().status, 200);
+  EXPECT_EQ(told()["budget_ms"], 1);
+  ASSERT_TRUE(wait_equal("dear", dear));  // once its table is read
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(scenario_.change(fmt::format("INSERT INTO accounts VALUES ({}, 'x')", 100 + i)));
+  }
+  ASSERT_TRUE(wait_for(60s, [&] { return told()["state"] == "failed"; })) << told();
+  EXPECT_THAT(told()["error"].get<std::string>(),
+              HasSubstr("for a batch of 1 changes, and its budget is 1ms"));
+  ASSERT_TRUE(scenario_.change("INSERT INTO entries (account_id, amount) VALUES (1, 5)"));
+  EXPECT_TRUE(wait_equal("balance", kBalance));
+
+  scenario_.program().kill();
+  ASSERT_TRUE(scenario_.start());
+  EXPECT_EQ(told()["state"], "failed");
+  write(views("1h"));
+  ASSERT_EQ(reload().status, 200);
+  ASSERT_TRUE(scenario_.change("INSERT INTO accounts VALUES (200, 'x')"));
+  EXPECT_TRUE(wait_equal("dear", dear));
+  EXPECT_GT(told()["last_batch_ms"], 1);
+}
+
 TEST_F(Reload, AViewIsAddedUnderLoadAndOthersGoOn) {
   // Changes all the time, of a table that has a mirror and of one that has none yet.
   std::atomic<bool> stop{false};
