@@ -27,7 +27,8 @@ bool DuckEngine::can_release(const KnownTable& known) const {
 Status DuckEngine::settle_rows() {
   const bool may = options_.releases_mirrors && options_.rows_are_read && maintainer_ != nullptr;
   if (in_transaction_ || state_.half_applied || state_.phase != Phase::kLive) return {};
-  for (auto& [oid, known] : tables_) {
+  for (auto& entry : tables_) {
+    KnownTable& known = entry.second;  // (no structured binding: lambdas take it)
     const bool is_back = known.stored.released && known.stored.stopped.empty();
     if (!is_back && !(may && can_release(known))) continue;
     // Without the option, what was released with it comes back.

@@ -30,7 +30,7 @@ class ViewSetTest : public ViewFixture {
       3, "transfers",
       {int_column("id", true), typed_column("created_at", kTimestampTz), int_column("amount")});
   const std::vector<TablePtr> tables_ = {accounts_, entries_, transfers_};
-  const io::FakeClock still_clock_;
+  const io::FakeClock still_clock_{};
 };
 
 TEST_F(ViewSetTest, GroupsFollowInsertsUpdatesAndDeletes) {
