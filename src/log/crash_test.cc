@@ -63,6 +63,7 @@ const char* const kScripts[] = {
     "aS<bcz/d|e>f|g",
     "<abzc>S<def<gz>hijklmno|p<q>",
     "Sa|<bc!d<ef/g|>*h|<i~j<k>^<l>O",
+    "SSSSS|!SSa|SSSS~b|",
 };
 
 // Dies at operation `at`, crashes, opens again, and goes on.

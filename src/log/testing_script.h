@@ -172,7 +172,9 @@ class Script {
     const auto letter = static_cast<char>('A' + schemas_ % 26);
     Frame frame = letter_frame(letter, log_last_);
     frame.header.kind = FrameKind::kSchema;
-    frame.header.key = schemas_ % 3;
+    // A reader begins with the newest of each key: those in front of the first record are all there
+    // only where each has a key of its own.
+    frame.header.key = log_last_ == model::Position{} ? schemas_ : schemas_ % 3;
     TRY(append_frame(std::move(frame), letter));
     ++schemas_;
     return {};
