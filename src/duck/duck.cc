@@ -19,7 +19,9 @@ Result<std::unique_ptr<Database>> Database::open(
   // DuckDB 1.5 plans a prepared statement with the statistics that its tables have at that moment
   // (ranges of values, "never NULL", sizes of groups) and runs that plan on later contents too:
   // rows are then missed without an error. Without this pass a plan depends on the catalog alone.
-  all.emplace_back("disabled_optimizers", "statistics_propagation");
+  // And it leaves row groups out of ORDER BY ... LIMIT by how many rows each had before some of
+  // them were deleted: the first rows are then others.
+  all.emplace_back("disabled_optimizers", "statistics_propagation,row_group_pruner");
   for (const auto& [name, value] : all) {
     if (duckdb_set_config(config, name.c_str(), value.c_str()) != DuckDBSuccess) {
       duckdb_destroy_config(&config);

@@ -161,6 +161,20 @@ TEST_F(DuckTest, PreparedStatementsSeeRowsOutsideTheRangeThatTheyWerePreparedWit
   EXPECT_EQ(answer("SELECT count(*), min(k), max(k) FROM o"), "100|100000000500|100000000599");
 }
 
+// The first row group has six rows by its count, of which one is left.
+TEST_F(DuckTest, TheFirstRowsAreRightWhereRowsOfAGroupWereDeleted) {
+  const harness::ScratchFolder folder;
+  database_ = Database::open(folder.file("rows.duckdb"), {}).value();
+  connection_ = database_->connect().value();
+  for (const char* statement :
+       {"CREATE TABLE rows (id INTEGER, v INTEGER)",
+        "INSERT INTO rows VALUES (4, 3), (5, NULL), (6, 3), (7, 1), (8, 2), (9, 0)", "CHECKPOINT",
+        "DELETE FROM rows WHERE id <> 9", "INSERT INTO rows VALUES (3, 2), (10, 2)"})
+    ASSERT_TRUE(connection_->execute(statement).ok()) << statement;
+  EXPECT_EQ(answer("SELECT id FROM rows ORDER BY v DESC NULLS LAST, id LIMIT 1"), "3");
+  EXPECT_EQ(answer("SELECT v FROM rows ORDER BY v DESC NULLS LAST LIMIT 2"), "2;2");
+}
+
 TEST_F(DuckTest, PreparedStatementsSurviveChangesOfTheCatalog) {
   ASSERT_TRUE(connection_->execute("CREATE TABLE t (k INT)").ok());
   const auto add = connection_->prepare("INSERT INTO t VALUES ($1)").value();
