@@ -103,6 +103,10 @@ struct Batch {
     return {cells.data() + first_cell, table.columns.size()};
   }
   const Table& table_of(const Change& change) const { return *tables[change.table]; }
+  // For Spares: what can be used again is the memory of its vectors.
+  void clear();
+  std::size_t used_bytes() const;
+  std::size_t memory_bytes() const;
   // True when `to` is the end of a transaction: only then may a follower show its state.
   bool ends_transaction() const { return transactions.empty() || transactions.back().ends; }
 };

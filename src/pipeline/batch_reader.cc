@@ -16,7 +16,8 @@ BatchReader::BatchReader(std::unique_ptr<log::Log::Cursor> cursor, const model::
       options_(options),
       after_(after),
       decoder_(after),
-      epoch_(after.epoch) {}
+      epoch_(after.epoch),
+      spares_(std::make_shared<Spares<model::Batch>>(1, options.batch_bytes_max)) {}
 
 Result<std::unique_ptr<BatchReader>> BatchReader::open(log::Log& log, const model::Position& after,
                                                        const BatchReaderOptions& options) {
@@ -34,6 +35,8 @@ Result<LogEvent> BatchReader::next(Microseconds timeout) {
   const auto now = [] { return Clock::now(); };
   auto deadline = now() + timeout;
   if (std::exchange(gave_batch_, false)) rests_until_ = now() + options_.batch_wait;
+  // Not before: until now the last batch may have been read.
+  if (decoder_.batch_empty()) decoder_.reuse(spares_->take());
   while (ready_.empty()) {
     const auto left = std::chrono::duration_cast<Microseconds>(deadline - now());
     TRY_ASSIGN(const log::FramePtr frame, cursor_->next(std::max(left, Microseconds(0))));
@@ -71,9 +74,18 @@ void BatchReader::close_batch() {
   }
   if (decoder_.batch_empty()) return;
   event.kind = LogEvent::Kind::kBatch;
-  event.batch = std::make_shared<const model::Batch>(decoder_.take());
+  event.batch = take_batch();
   event.position = event.batch->to;
   ready_.push_back(std::move(event));
+}
+
+model::BatchPtr BatchReader::take_batch() {
+  const auto end = [spares = spares_](model::Batch* spent) {
+    const std::unique_ptr<model::Batch> owned(spent);
+    spares->give(std::move(*spent));
+  };
+  return std::shared_ptr<model::Batch>(std::make_unique<model::Batch>(decoder_.take()).release(),
+                                       end);
 }
 
 Status BatchReader::take_frame(const log::FramePtr& frame) {

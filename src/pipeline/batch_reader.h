@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "base/result.h"
+#include "base/spares.h"
 #include "base/units.h"
 #include "log/log.h"
 #include "model/batch.h"
@@ -89,6 +90,7 @@ class BatchReader {
   Status take_read_note(const log::Frame& frame);
   Status take_schema(const log::Frame& frame);
   void close_batch();
+  model::BatchPtr take_batch();
   bool batch_empty() const { return decoder_.batch_empty() && packed_ == nullptr; }
   bool batch_full() const;
 
@@ -102,6 +104,8 @@ class BatchReader {
   std::size_t packed_bytes_ = 0;
   // Of the streamed transaction that is open: by Relation message, the table with its facts.
   std::map<std::string, model::Table> streamed_tables_;
+  // Batches that were given end here, on whichever thread.
+  const std::shared_ptr<Spares<model::Batch>> spares_;
   std::deque<LogEvent> ready_;
   bool gave_batch_ = false;  // by the last call
   Clock::time_point rests_until_{};

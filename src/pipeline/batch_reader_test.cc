@@ -1,4 +1,4 @@
-// Rows of a first snapshot that are given out as the log has them, not decoded.
+// Rows of a first snapshot that are given out as the log has them, not decoded; batches' memory.
 #include "pipeline/batch_reader.h"
 
 #include <fmt/core.h>
@@ -127,6 +127,40 @@ TEST_F(BatchReaderTest, RowsOfAFrameThatIsTakenInPartAreDecoded) {
   const auto events = read(13, {.packs_snapshot_rows = true});
   ASSERT_FALSE(events.empty());
   EXPECT_EQ(Texts(events.end() - 2, events.end()), (Texts{"batch (13,18] 5", "end 19"}));
+}
+
+// A batch is its readers' for as long as they hold it; then its memory is the next one's.
+TEST_F(BatchReaderTest, MemoryOfABatchIsUsedAgainOnceNobodyHoldsIt) {
+  auto reader = BatchReader::open(*log_, at(0), {.batch_rows_max = 1}).value();
+  const auto next = [&]() -> model::BatchPtr {
+    while (true) {
+      auto event = reader->next(Microseconds{0});
+      if (!event.ok() || event->kind == LogEvent::Kind::kNothing) return nullptr;
+      if (event->kind == LogEvent::Kind::kBatch) return event->batch;
+    }
+  };
+  const auto values = [](const model::Batch& batch) {
+    std::string out;
+    for (const model::Cell& cell : batch.cells) out += fmt::format("{} ", cell.text());
+    return out;
+  };
+  const model::BatchPtr first = next();
+  model::BatchPtr second = next();
+  ASSERT_TRUE(first && second);
+  EXPECT_NE(first->cells.data(), second->cells.data());
+  const model::Cell* const cells = second->cells.data();
+  second.reset();
+  const model::BatchPtr third = next(), fourth = next();
+  ASSERT_TRUE(third && fourth);
+  EXPECT_EQ(third->cells.data(), cells);
+  EXPECT_EQ(values(*first), "1 2 3 ");
+  EXPECT_EQ(values(*third), "7 8 9 ");
+  EXPECT_EQ(values(*fourth), "10 11 12 ");
+  EXPECT_EQ(third->from, at(6));
+  EXPECT_EQ(third->tables.size(), 1U);
+  // A reader that is gone, and who holds a batch longer.
+  reader.reset();
+  EXPECT_EQ(values(*fourth), "10 11 12 ");
 }
 
 TEST_F(BatchReaderTest, SnapshotRowsAreDecodedForOthers) {

@@ -14,6 +14,9 @@ using postgres::ConnectionKind;
 
 namespace {
 constexpr Microseconds kReadWait{100'000};  // looks for stop() and feedback this often
+// Under load one is filled while another is written, and some wait in between.
+constexpr std::size_t kSpareGulpsMax = 4;
+constexpr std::size_t kSpareGulpBytesMax = 16 * kMiB;
 }  // namespace
 
 Capture::Capture(log::Log& log, io::Fs& fs, const io::Clock& clock, Logger& logger,
@@ -24,6 +27,7 @@ Capture::Capture(log::Log& log, io::Fs& fs, const io::Clock& clock, Logger& logg
       logger_(logger),
       options_(std::move(options)),
       queue_(options_.queue_bytes_max),
+      spare_gulps_(kSpareGulpsMax, kSpareGulpBytesMax),
       slot_watch_(clock, logger,
                   {.url = options_.url,
                    .slot = options_.source.slot,
@@ -432,10 +436,9 @@ Status Capture::stream() {
     TRY(stream.read(item.gulp, kReadWait, &stop_waker_));
     const bool reply = item.gulp.reply_requested;
     if (!item.gulp.empty()) {
-      const std::size_t weight =
-          item.gulp.arena.size() + item.gulp.messages.size() * sizeof(postgres::Gulp::Message) + 1;
-      TRY(push(item, weight, stream));
+      TRY(push(item, item.gulp.memory_bytes() + 1, stream));
       item = Item{};
+      item.gulp = spare_gulps_.take();
       heard();
     }
     TRY(feedback(stream, reply));

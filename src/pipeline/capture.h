@@ -24,6 +24,7 @@
 #include "base/logger.h"
 #include "base/mutex.h"
 #include "base/result.h"
+#include "base/spares.h"
 #include "io/clock.h"
 #include "io/fs.h"
 #include "io/waker.h"
@@ -253,6 +254,7 @@ class Capture {
   std::atomic<bool> session_over_{false};  // asked for by the writer
   io::Waker stop_waker_;
   BoundedQueue<Item> queue_;
+  Spares<postgres::Gulp> spare_gulps_;  // that the writer has taken in
   std::thread receiver_;
   std::thread writer_;
   SlotWatch slot_watch_;

@@ -33,6 +33,7 @@ void Capture::write() {
         end_session(status.error());
         status = {};
       }
+      spare_gulps_.give(std::move(item->gulp));
       if (!status.ok() || unsynced_bytes_ >= options_.sync_bytes_max) break;
       item = queue_.pop_for(Microseconds(0));
     } while (item);

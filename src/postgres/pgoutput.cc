@@ -537,6 +537,14 @@ char* PgoutputDecoder::arena_space(std::size_t size) {
   return arena_;
 }
 
+void PgoutputDecoder::reuse(model::Batch spent) {
+  if (!batch_.transactions.empty() || !batch_.cells.empty()) return;
+  spent.clear();
+  batch_.transactions = std::move(spent.transactions);
+  batch_.changes = std::move(spent.changes);
+  batch_.cells = std::move(spent.cells);
+}
+
 model::Batch PgoutputDecoder::take() {
   model::Batch out = std::move(batch_);
   out.to = position_;

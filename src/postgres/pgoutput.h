@@ -112,6 +112,9 @@ class PgoutputDecoder {
   // The batch so far; the decoder goes on with an empty one. Inside a transaction the batch's last
   // transaction has ends=false and the next batch's first has begins=false.
   model::Batch take();
+  // The next batch uses the memory of one that nobody reads any more. Does nothing when the batch
+  // has something already.
+  void reuse(model::Batch spent);
 
  private:
   struct Entry {

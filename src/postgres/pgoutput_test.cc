@@ -49,6 +49,32 @@ TEST(PgoutputDecoder, DecodesAScript) {
   EXPECT_EQ(decode_after({1, {}, 0}), kWhole);
 }
 
+TEST(PgoutputDecoder, ABatchThatNobodyReadsAnyMoreGivesItsMemory) {
+  PgoutputDecoder decoder(model::Position{1, {}, 0});
+  const std::vector<std::string>& messages = script();
+  model::Batch spent;
+  spent.cells.resize(1000);
+  spent.changes.resize(1000);
+  spent.transactions.resize(10);
+  spent.tables.resize(3);
+  const model::Cell* const cells = spent.cells.data();
+  decoder.reuse(std::move(spent));
+  EXPECT_TRUE(decoder.batch_empty());
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    ASSERT_TRUE(decoder.feed(messages[i]).ok());
+    if (i != 4) continue;
+    // What has begun is not given up.
+    model::Batch other;
+    other.cells.resize(5000);
+    decoder.reuse(std::move(other));
+  }
+  const model::Batch batch = decoder.take();
+  EXPECT_EQ(render(batch), kWhole);
+  EXPECT_EQ(batch.cells.data(), cells);
+  EXPECT_EQ(to_string(batch.from), "1:0/0:0");
+  EXPECT_EQ(to_string(batch.to), "1:0/C8:2");
+}
+
 TEST(PgoutputDecoder, PositionsCountChangesAndTheCommitIsLast) {
   PgoutputDecoder decoder(model::Position{1, {}, 0});
   for (const std::string& message : script()) ASSERT_TRUE(decoder.feed(message).ok());

@@ -45,6 +45,10 @@ struct Gulp {
     return std::string_view(arena).substr(messages[index].offset, messages[index].size);
   }
   bool empty() const { return messages.empty() && keepalive_lsn == model::Lsn{}; }
+  std::size_t used_bytes() const { return arena.size() + messages.size() * sizeof(Message); }
+  std::size_t memory_bytes() const {
+    return arena.capacity() + messages.capacity() * sizeof(Message);
+  }
   void clear();
 };
 
