@@ -165,16 +165,28 @@ int run_tail(Arguments& arguments, Context& context) {
   return tail(context, arguments.tail);
 }
 
+// A name as SQL has it, "per ""x""", or plain.
+std::string without_quotes(const std::string& name) {
+  if (name.size() < 3 || !name.starts_with('"') || !name.ends_with('"')) return name;
+  std::string out;
+  for (std::size_t i = 1; i + 1 < name.size(); ++i) {
+    out += name[i];
+    if (name[i] == '"' && i + 2 < name.size() && name[i + 1] == '"') ++i;
+  }
+  return out;
+}
+
 int run_views(Arguments& arguments, Context& context) {
   const std::string& action = arguments.views_action;
-  const Status known = check_action("views", action, {"list", "show", "explain"}, {"rebuild"});
+  const Status known = check_action("views", action, {"list", "show", "explain", "rebuild"}, {});
   if (!known.ok()) return context.output.fail(known.error());
   if (action == "list") return views_list(context);
   if (arguments.view.empty())
     return context.output.fail(
         error(Code::kUsage, fmt::format("`views {}` needs a view's name", action)));
-  return action == "show" ? views_show(context, arguments.view)
-                          : views_explain(context, arguments.view);
+  const std::string name = without_quotes(arguments.view);
+  if (action == "rebuild") return views_rebuild(context, name);
+  return action == "show" ? views_show(context, name) : views_explain(context, name);
 }
 
 void add_client_commands(CLI::App& app, Arguments& arguments) {
@@ -226,7 +238,7 @@ void add_client_commands(CLI::App& app, Arguments& arguments) {
   });
 
   auto* views_command = app.add_subcommand("views", "definition, strategy, size and position");
-  views_command->add_option("action", arguments.views_action, "list, show or explain");
+  views_command->add_option("action", arguments.views_action, "list, show, explain or rebuild");
   views_command->add_option("name", arguments.view, "of the view");
   views_command->callback(
       [&] { arguments.command = [&](Context& context) { return run_views(arguments, context); }; });

@@ -53,6 +53,8 @@ int sql(Context& context, const SqlOptions& options);
 int views_list(Context& context);
 int views_show(Context& context, const std::string& name);
 int views_explain(Context& context, const std::string& name);
+// Builds a view, and those that read it, anew; 6 when that goes on beyond the server's patience.
+int views_rebuild(Context& context, const std::string& name);
 
 struct VerifyOptions {
   std::string table;  // a glob over schema.table; "" is all mirrors

@@ -88,8 +88,9 @@ TEST_F(Program, UsageErrorsAreTwo) {
             "exit 2\npgweir: --timeout: '5' has no unit\n"
             "  hint: Write a whole number with a unit, like 500ms, 10s or 7d\n");
   EXPECT_EQ(run({"views", "shw"}),
-            "exit 2\npgweir: `views` knows no 'shw'; it knows list, show, explain\n");
+            "exit 2\npgweir: `views` knows no 'shw'; it knows list, show, explain, rebuild\n");
   EXPECT_EQ(run({"views", "show"}), "exit 2\npgweir: `views show` needs a view's name\n");
+  EXPECT_EQ(run({"views", "rebuild"}), "exit 2\npgweir: `views rebuild` needs a view's name\n");
   EXPECT_EQ(run({"log"}), "exit 2\npgweir: `log` needs one of list, verify\n");
   EXPECT_EQ(run({"generate", "payments"}), "exit 2\npgweir: `generate payments` needs --url\n");
   EXPECT_EQ(run({"generate", "payments", "--url", "x", "--updates", "0.7", "--deletes", "0.7"}),
@@ -106,7 +107,6 @@ TEST_F(Program, CommandsThatAreNotBuiltSaySo) {
       {{"connect", "--data", "x", "-c", "y"}, "`connect`"},
       {{"flink"}, "`flink`"},
       {{"completion", "bash"}, "`completion`"},
-      {{"views", "rebuild", "v"}, "`views rebuild`"},
       {{"log", "export"}, "`log export`"},
       {{"log", "prune"}, "`log prune`"},
       {{"config", "import"}, "`config import`"},
@@ -252,6 +252,38 @@ TEST_F(ProgramWithServer, StatusTablesAndViews) {
   EXPECT_NE(run({"views", "show", name}).find("sql "), std::string::npos);
   const std::string unknown = run({"views", "show", "nope"});
   EXPECT_TRUE(unknown.starts_with("exit 1\npgweir: there is no view 'nope'\n  hint: ")) << unknown;
+}
+
+TEST_F(ProgramWithServer, ViewsRebuildTellsWhatItDid) {
+  const std::string told =
+      "exit 0\nbalance is built anew\nwith it, as they read it: per/minute\n"
+      "per/minute is in append mode: its windows that had left have left anew, of what the tables "
+      "hold now, late rows included\n";
+  EXPECT_EQ(run({"views", "rebuild", "balance"}), told);
+  EXPECT_EQ(run({"views", "rebuild", "\"balance\""}), told);
+  const auto json = nlohmann::json::parse(run({"views", "rebuild", "balance", "--json"}).substr(7));
+  EXPECT_EQ(json["rebuilt"].dump(), R"(["balance","per/minute"])");
+  EXPECT_EQ(run({"views", "rebuild", "\"per/minute\""}),
+            "exit 1\npgweir: view per/minute could not be built (a column is gone)\n"
+            "  hint: put it right\n");
+  EXPECT_EQ(backend_.asked().rebuilt, "per/minute");
+  EXPECT_EQ(run({"views", "rebuild", "balanse"}),
+            "exit 1\npgweir: there is no view 'balanse'\n  hint: did you mean 'balance'?\n");
+
+  server::RebuildReport report;
+  report.rebuilt = {"balance", "a", "b"};
+  report.waiting = {{"a", "rows of t"}};
+  report.failed = {{"b", "no number"}};
+  backend_.set_rebuild(report);
+  EXPECT_EQ(run({"views", "rebuild", "balance"}),
+            "exit 1\nbalance is built anew\nwith it, as they read it: a, b\na waits: rows of t\n"
+            "pgweir: views that read it could not be built\n  detail: b: no number\n");
+  report = {};
+  report.done = false;
+  backend_.set_rebuild(report);
+  EXPECT_EQ(run({"views", "rebuild", "balance"}),
+            "exit 6\npgweir: view balance is still being built\n"
+            "  hint: It goes on: `pgweir views list` shows its state, the log of pgweir its end\n");
 }
 
 TEST_F(ProgramWithServer, SqlInEveryFormat) {

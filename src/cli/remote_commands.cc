@@ -72,6 +72,35 @@ Status print_event(Context& context, const TailOptions& options, const ServerEve
   return {};
 }
 
+std::string text_of(const Json& object, const char* key) {
+  return cell_of(object.value(key, Json())).value_or("");
+}
+
+// What was built anew, and what that means for who has taken windows of it already.
+std::vector<std::string> rebuilt_lines(const Json& answer) {
+  const auto names = [&](const char* key) {
+    std::vector<std::string> out;
+    for (const Json& name : list_of(answer, key)) out.push_back(cell_of(name).value_or(""));
+    return out;
+  };
+  std::vector<std::string> rebuilt = names("rebuilt");
+  if (rebuilt.empty()) return {};
+  std::vector<std::string> lines = {rebuilt.front() + " is built anew"};
+  rebuilt.erase(rebuilt.begin());
+  if (!rebuilt.empty())
+    lines.push_back(fmt::format("with it, as they read it: {}", fmt::join(rebuilt, ", ")));
+  for (const std::string& view : names("emitted_anew")) {
+    lines.push_back(
+        fmt::format("{} is in append mode: its windows that had left have left anew, "
+                    "of what the tables hold now, late rows included",
+                    view));
+  }
+  for (const Json& view : list_of(answer, "waiting")) {
+    lines.push_back(fmt::format("{} waits: {}", text_of(view, "view"), text_of(view, "reason")));
+  }
+  return lines;
+}
+
 Status run_tail(Context& context, const TailOptions& options) {
   TRY_ASSIGN(const auto client, connect(context));
   std::string path = "/api/v1/tail";
@@ -196,6 +225,35 @@ int views_explain(Context& context, const std::string& name) {
     if (answer.contains("last_batch_ms")) wanted["batches"] = batches_text(answer);
     context.output.out() << lines_text(wanted) << std::flush;
   });
+}
+
+int views_rebuild(Context& context, const std::string& name) {
+  const auto answer = [&]() -> Result<Json> {
+    TRY_ASSIGN(const auto client, connect(context));
+    TRY_ASSIGN(const std::string body,
+               client->post("/api/v1/views/" + encode_part(name) + "/rebuild", "{}"));
+    return parse_answer(body);
+  }();
+  if (!answer.ok()) return context.output.fail(answer.error());
+  if (context.output.json()) {
+    context.output.json(*answer);
+  } else {
+    for (const std::string& line : rebuilt_lines(*answer)) context.output.line(line);
+  }
+  if (!answer->value("done", true)) {
+    return context.output.fail(
+        error(Code::kTimeout, fmt::format("view {} is still being built", name), {},
+              "It goes on: `pgweir views list` shows its state, the log of pgweir its end"));
+  }
+  const Json failed = list_of(*answer, "failed");
+  if (failed.empty()) return 0;
+  std::string reasons;
+  for (const Json& view : failed) {
+    reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "\n", text_of(view, "view"),
+                           text_of(view, "error"));
+  }
+  return context.output.fail(
+      error(Code::kInvalid, "views that read it could not be built", reasons));
 }
 
 }  // namespace pgweir::cli

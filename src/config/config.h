@@ -89,6 +89,7 @@ struct ViewConfig {
   OutputMode mode = OutputMode::kUpdate;
   LateRows late_rows = LateRows::kCount;
   Milliseconds budget{0};  // zero: engine.view_budget
+  bool isolated = false;
 
   bool operator==(const ViewConfig&) const = default;
 };

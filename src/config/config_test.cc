@@ -79,6 +79,7 @@ views:
     mode: append
     late_rows: keep
     budget: 1m
+    isolated: true
 watermarks:
   public.transfers.created_at: 10s
   public.logins.at: {delay: 1m, future: 5s, idle: 2h}
@@ -111,7 +112,8 @@ server: {listen: "[::1]:0", token: abc, tls: {certificate: c.pem, key: k.pem}}
                      .sql = "SELECT *\nFROM balance\n",
                      .mode = OutputMode::kAppend,
                      .late_rows = LateRows::kKeep,
-                     .budget = Milliseconds(60'000)}};
+                     .budget = Milliseconds(60'000),
+                     .isolated = true}};
   expected.watermarks = {{.column = "public.transfers.created_at", .delay = Milliseconds(10'000)},
                          {.column = "public.logins.at",
                           .delay = Milliseconds(60'000),
@@ -258,7 +260,7 @@ TEST(Config, WrongTypesAndMissingUnits) {
   check("data: {a: b}", "pgweir.yaml:3:7: data needs a text");
   check("views: {v: [1]}",
         "pgweir.yaml:3:12: views.v needs a mapping with sql, mode, late_rows, "
-        "budget");
+        "budget, isolated");
   check(
       "views: {V: SELECT 1}",
       "pgweir.yaml:3:9: 'V': a view's name is lower-case letters, digits and _, up to 63 of them, "

@@ -178,9 +178,9 @@ std::vector<Field> engine_fields() {
            "key and the columns that they name: less to write for every change, but SQL and "
            "`verify` see no others, a view that names another waits for `pgweir snapshot "
            "--table`, and after a lost slot those tables are read anew. Of a table with REPLICA "
-           "IDENTITY FULL and a primary key whose views go by its changes alone (filters, groups "
-           "and "
-           "windows of that table) no rows are kept at all; once they are needed the table is read "
+           "IDENTITY FULL and a primary key whose views go by its changes, and look it up by other "
+           "columns than the key if at all, no rows are kept; once they are needed the table is "
+           "read "
            "again, and its views wait meanwhile.",
        .choices = {{"needed"}, {"all"}, {"none"}, {"needed_columns"}}},
       {.path = "engine.view_budget",
@@ -240,6 +240,11 @@ std::vector<Field> output_fields() {
        .description = "What this view may take of a batch, in place of engine.view_budget.",
        .default_note = "that of engine.view_budget",
        .maximum = 86'400'000},
+      {.path = "views.*.isolated",
+       .slot = [](Target& t) -> Slot { return &t.view->isolated; },
+       .description =
+           "The view holds no other back: it is computed beside them, whole, and is right at a "
+           "position of its own. No other view can read it."},
       {.path = "sinks.*.type",
        .slot = [](Target& t) -> Slot { return choice(t.sink->type); },
        .description = "What kind of sink it is.",

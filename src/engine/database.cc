@@ -100,13 +100,19 @@ Status EngineDatabase::check(duck::Connection& connection) {
 }
 
 Result<std::unique_ptr<duck::Connection>> EngineDatabase::connect() {
-  auto connection = std::move(first_);
-  if (connection == nullptr) {
-    TRY_ASSIGN(connection, database_->connect());
-  }
-  TRY(connection->execute(fmt::format("SET search_path = '{0}.main,{0}.public'", kCatalog)));
-  TRY(add_postgres_macros(*connection));
+  TRY_ASSIGN(auto connection, database_->connect());
+  TRY(get_ready(*connection));
   return connection;
+}
+
+Result<std::unique_ptr<duck::Connection>> EngineDatabase::take_first() {
+  TRY(get_ready(*first_));
+  return std::move(first_);
+}
+
+Status EngineDatabase::get_ready(duck::Connection& connection) {
+  TRY(connection.execute(fmt::format("SET search_path = '{0}.main,{0}.public'", kCatalog)));
+  return add_postgres_macros(connection);
 }
 
 std::uint64_t EngineDatabase::wal_bytes() const {

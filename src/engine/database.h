@@ -13,6 +13,9 @@ namespace pgweir::engine {
 
 // The catalog's name inside DuckDB; the default one of every connection that connect() gives.
 inline constexpr const char* kCatalog = "pgweir_engine";
+// One in memory beside it, whose tables every connection sees: for results on their way from one to
+// another. A transaction writes into one of the two alone.
+inline constexpr const char* kScratchCatalog = "memory";
 
 struct DatabaseOptions {
   std::string directory;
@@ -33,9 +36,10 @@ class EngineDatabase {
   ~EngineDatabase();
 
   // A connection on which names without a schema are views, or tables of the schema public, and
-  // SQL means what it means in PostgreSQL (postgres_semantics.h). The first one is for the engine's
-  // own statements: DuckDB prepares no measures of them.
+  // SQL means what it means in PostgreSQL (postgres_semantics.h). Any thread.
   Result<std::unique_ptr<duck::Connection>> connect();
+  // One more, once, for the engine's own statements: DuckDB prepares no measures of them.
+  Result<std::unique_ptr<duck::Connection>> take_first();
 
   // Size of DuckDB's own write-ahead log: what the next open would replay.
   std::uint64_t wal_bytes() const;
@@ -48,10 +52,11 @@ class EngineDatabase {
 
  private:
   explicit EngineDatabase(std::string path) : path_(std::move(path)) {}
+  static Status get_ready(duck::Connection& connection);
 
   const std::string path_;
   std::unique_ptr<duck::Database> database_;
-  std::unique_ptr<duck::Connection> first_;  // until it is handed out
+  std::unique_ptr<duck::Connection> first_;  // until it is taken
 };
 
 }  // namespace pgweir::engine

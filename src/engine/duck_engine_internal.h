@@ -49,7 +49,7 @@ class DuckEngine : public Engine {
         store_options_(make_store_options()),
         wanted_(std::move(wanted)),
         logger_(logger),
-        readers_(options_.readers_max) {}
+        readers_(options_.readers_max, options_.computing_readers_max) {}
   // Stores of others may still hold on to the connections that read bases.
   ~DuckEngine() override { store_options_.readers->close(); }
 
@@ -74,8 +74,8 @@ class DuckEngine : public Engine {
   EnginePosition position() const override;
   std::vector<Mirror> mirrors() const override;
   std::vector<TableToRead> tables_to_read() const override;
-  Result<std::unique_ptr<Reader>> reader(Milliseconds timeout) override {
-    return readers_.lend(timeout);
+  Result<std::unique_ptr<Reader>> reader(Milliseconds timeout, Reader::Purpose purpose) override {
+    return readers_.lend(timeout, purpose);
   }
   void interrupt_readers() override { readers_.interrupt_all(); }
   bool is_in_transaction() const override { return in_transaction_; }

@@ -30,7 +30,7 @@ Status DuckEngine::start() {
                                               .memory_bytes = options_.memory_bytes,
                                               .threads = threads_,
                                               .for_loading = threads_ != options_.threads}));
-  TRY_ASSIGN(connection_, database_->connect());
+  TRY_ASSIGN(connection_, database_->take_first());
   TRY(readers_.open(*database_));
   store_options_.readers->open([this] { return database_->connect(); });
   TRY_ASSIGN(meta_, Meta::open(*connection_));
@@ -201,6 +201,9 @@ Status DuckEngine::commit_or_join(const std::function<Status()>& body) {
 }
 
 void DuckEngine::checkpoint_when_due() {
+  // So far the write-ahead log may grow beyond that while who computes keeps it from being
+  // checkpointed: then that ends.
+  constexpr std::uint64_t kRefusedWalMax = 8;
   // The room of rows that were deleted from temporary tables is given back only so.
   if (++commits_ % kTemporaryCheckpointCommits == 0) {
     const Status cleared = connection_->execute("CHECKPOINT temp");
@@ -218,6 +221,7 @@ void DuckEngine::checkpoint_when_due() {
   const std::uint64_t wal = database_->wal_bytes();
   const std::uint64_t kept = store_options_.work->deleted_rows * kBytesOfDeletedRow;
   if (wal >= wal_max || wal + kept >= wal_max + further / kShareOfFurtherMemory) checkpoint();
+  if (checkpoint_failed_ && wal >= kRefusedWalMax * wal_max) readers_.interrupt_computing();
 }
 
 // One that fails is tried again after the next commit: what is committed does not need it. (DuckDB

@@ -50,7 +50,8 @@ struct EngineOptions {
   // outside wait meanwhile, so that nobody sees a part. What DuckDB keeps in memory of a
   // transaction that is open grows with it. Without a value it goes by memory_bytes.
   std::optional<std::uint64_t> part_changes_max;
-  int readers_max = 4;  // queries from outside at a time
+  int readers_max = 4;            // queries from outside at a time
+  int computing_readers_max = 4;  // beside them (Reader::Purpose)
   // Somebody answers tables_to_read(): a table whose rows here cannot be made into those of its new
   // shape, and one that comes later, waits for them. Without it the one stops for good, and the
   // other has what comes from its first change on.
@@ -190,6 +191,14 @@ struct EnginePosition {
 // access, which the database as a whole has given up at open.
 class Reader {
  public:
+  enum class Purpose {
+    kQueries,
+    // SQL of the configuration, which may take long. Its transaction can write temporary tables;
+    // the connection may be used behind its COMMIT, for tables of kScratchCatalog. (A transaction
+    // that may write any other table would keep the database from being checkpointed, however long
+    // it takes.) There are computing_readers_max places for those.
+    kComputes,
+  };
   virtual ~Reader() = default;
   virtual const EnginePosition& position() const = 0;
   virtual duck::Connection& connection() = 0;
@@ -290,8 +299,9 @@ class Engine {
   // Those whose rows have to be read from the source again, as last committed; any thread.
   virtual std::vector<TableToRead> tables_to_read() const = 0;
 
-  // Waits up to `timeout` for one of readers_max places. kTimeout when there was none.
-  virtual Result<std::unique_ptr<Reader>> reader(Milliseconds timeout) = 0;
+  // Waits up to `timeout` for one of the places for that purpose. kTimeout when there was none.
+  virtual Result<std::unique_ptr<Reader>> reader(
+      Milliseconds timeout, Reader::Purpose purpose = Reader::Purpose::kQueries) = 0;
   // Ends the queries that readers run now, with kCancelled; any thread.
   virtual void interrupt_readers() = 0;
 };

@@ -90,6 +90,27 @@ TEST_F(EngineLoadTest, ManyRowsAreSortedInRanges) {
   expect_sorted_bases(2, 2 * kBlock * kBlocks);
 }
 
+// Its rows come later; until then its mirror is there, and empty.
+TEST_F(EngineLoadTest, ATableWhoseReadingWasCutOffHasAMirror) {
+  begin_snapshot();
+  EXPECT_EQ(load({{texts_, "1\ta\n"}, {bag_, "7\tx\n"}}), "");
+  open_threaded();
+  ASSERT_TRUE(engine_->begin_read(*bag_, Engine::Reading::kReplaces, at_, model::Lsn{}).ok());
+  const auto count_mirrors = [&] {
+    int count = 0;
+    for (const Mirror& mirror : engine_->mirrors()) {
+      EXPECT_NE(mirror.store.lock(), nullptr) << mirror.name;
+      ++count;
+    }
+    return count;
+  };
+  EXPECT_EQ(count_mirrors(), 2);
+  end_snapshot();
+  EXPECT_EQ(count_mirrors(), 2);
+  EXPECT_EQ(rows("SELECT * FROM texts"), "1|a");
+  EXPECT_NE(rows("SELECT * FROM bag").find("its first reading was cut off"), std::string::npos);
+}
+
 TEST_F(EngineLoadTest, AnotherSnapshotBeginsAnew) {
   begin_snapshot();
   EXPECT_EQ(load({{texts_, lines(0, 3000, "a")}}), "");

@@ -35,10 +35,8 @@ Status DuckEngine::settle_rows() {
     const RowsNeeded needed = may ? maintainer_->rows_needed(known.mirror) : RowsNeeded::kYes;
     if (is_back && needed == RowsNeeded::kYes && options_.rows_are_read) {
       const MirrorLayout layout = known.writer->layout();  // the writer goes
-      TRY(commit([&] {
-        tables_changed_ = true;
-        return await_rows(known, layout, "its rows were not kept, and are needed");
-      }));
+      TRY(commit(
+          [&] { return await_rows(known, layout, "its rows were not kept, and are needed"); }));
     } else if (!is_back && needed == RowsNeeded::kNo) {
       TRY(commit([&] { return release(known); }));
     }
@@ -74,7 +72,6 @@ Status DuckEngine::await_old_row(KnownTable& known, const model::Change& change)
   const bool takes = change.op == model::Op::kUpdate || change.op == model::Op::kDelete;
   if (!takes || change.before_image == model::BeforeImage::kFull) return {};
   const MirrorLayout layout = known.writer->layout();  // the writer goes
-  tables_changed_ = true;
   known.touched = false;
   return await_rows(known, layout, "its rows were not kept, and a change lacks its old row");
 }

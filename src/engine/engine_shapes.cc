@@ -279,6 +279,7 @@ Status DuckEngine::rebuild_store(KnownTable& known, const MirrorLayout& layout,
 Status DuckEngine::await_rows(KnownTable& known, const MirrorLayout& layout,
                               const std::string& reason) {
   logger_.info("table {} has to be read: {}", layout.table.qualified_name(), reason);
+  tables_changed_ = true;
   if (known.writer != nullptr) {
     known.writer.reset();
     known.mirror.store.reset();

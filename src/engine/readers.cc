@@ -35,7 +35,7 @@ class PooledReader : public Reader {
   PooledReader(ReaderPool& pool, ReaderPool::PlacePtr place)
       : pool_(pool), place_(std::move(place)) {}
   ~PooledReader() override {
-    // Fails only when a query's error has ended the transaction already.
+    // Fails only when a query's error, or who computes, has ended the transaction already.
     const Status ignored = connection().execute("ROLLBACK");
     (void)ignored;
     pool_.give_back(place_);
@@ -73,9 +73,12 @@ Status ReaderPool::open(EngineDatabase& database) {
     TRY_ASSIGN(auto connection, database.connect());
     places.push_back(std::make_shared<Place>(Place{.connection = std::move(connection)}));
   }
+  for (int i = 0; i < computing_readers_max_; ++i)
+    places.push_back(std::make_shared<Place>(Place{.purpose = Reader::Purpose::kComputes}));
   found_broken_ = false;
   {
     MutexLock lock(mutex_);
+    database_ = &database;
     places_ = std::move(places);
   }
   resume();
@@ -117,12 +120,12 @@ void ReaderPool::close(Milliseconds patience) {
   places_.clear();
 }
 
-Result<ReaderPool::PlacePtr> ReaderPool::take_place(Milliseconds timeout) {
+Result<ReaderPool::PlacePtr> ReaderPool::take_place(Milliseconds timeout, Reader::Purpose purpose) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   MutexLock lock(mutex_);
   while (true) {
     for (const PlacePtr& place : places_) {
-      if (!lends_ || held_ || !place->is_free) continue;
+      if (!lends_ || held_ || !place->is_free || place->purpose != purpose) continue;
       place->is_free = false;
       place->has_begun = false;
       ++lent_;
@@ -138,9 +141,22 @@ Result<ReaderPool::PlacePtr> ReaderPool::take_place(Milliseconds timeout) {
                std::to_string(readers_max_) + " at a time are allowed", "Try again in a moment");
 }
 
-Result<std::unique_ptr<Reader>> ReaderPool::lend(Milliseconds timeout) {
-  TRY_ASSIGN(PlacePtr place, take_place(timeout));
-  auto reader = std::make_unique<PooledReader>(*this, std::move(place));
+// Of a place that is lent: the database is there.
+Status ReaderPool::connect(Place& place) {
+  if (place.connection != nullptr) return {};
+  TRY_ASSIGN(auto connection, database_->connect());
+  MutexLock lock(mutex_);
+  place.connection = std::move(connection);
+  return {};
+}
+
+Result<std::unique_ptr<Reader>> ReaderPool::lend(Milliseconds timeout, Reader::Purpose purpose) {
+  TRY_ASSIGN(const PlacePtr place, take_place(timeout, purpose));
+  if (const Status connected = connect(*place); !connected.ok()) {
+    give_back(place);
+    return connected.error();
+  }
+  auto reader = std::make_unique<PooledReader>(*this, place);
   const Status begun = reader->begin();
   has_begun(reader->place());
   if (begun.ok()) return std::unique_ptr<Reader>(std::move(reader));
@@ -169,7 +185,16 @@ bool ReaderPool::all_back() const {
 
 void ReaderPool::interrupt_lent() {
   for (const PlacePtr& place : places_) {
-    if (!place->is_free) place->connection->interrupt();
+    if (!place->is_free && place->connection != nullptr) place->connection->interrupt();
+  }
+}
+
+void ReaderPool::interrupt_computing() {
+  MutexLock lock(mutex_);
+  for (const PlacePtr& place : places_) {
+    if (place->purpose == Reader::Purpose::kComputes && !place->is_free &&
+        place->connection != nullptr)
+      place->connection->interrupt();
   }
 }
 

@@ -18,7 +18,7 @@ std::vector<views::ViewSource> view_sources(const config::Config& config) {
   std::vector<views::ViewSource> sources;
   for (const config::ViewConfig& view : config.views)
     sources.push_back({view.name, view.sql, static_cast<views::OutputMode>(view.mode),
-                       view.late_rows == config::LateRows::kKeep, view.budget});
+                       view.late_rows == config::LateRows::kKeep, view.budget, view.isolated});
   return sources;
 }
 
@@ -151,7 +151,7 @@ Status Pipeline::open_engine() {
   follower.reader.batch_rows_max = config.engine.batch_rows;
   follower.reader.batch_wait = config.engine.batch_wait;
   follower.reader.packs_snapshot_rows = true;
-  auto target = engine_target(*engine_, *views_, read, [this] { run_reload(); });
+  auto target = engine_target(*engine_, *views_, read, [this] { run_errand(); });
   followers_.push_back(
       std::make_unique<Follower>(*log_, std::move(target), clock_, logger_, follower));
   return {};

@@ -66,6 +66,11 @@ class Pipeline {
   // `patience`: the log then tells its end.
   Result<Reloaded> reload(const config::Config& config, Milliseconds patience);
 
+  // Builds a view and those that read it anew, between two batches; what became of them, its own
+  // first. Any thread. kNotFound for an unknown view; kInvalid for a refused one, and when it could
+  // not be built; kTimeout as reload().
+  Result<std::vector<views::ViewInfo>> rebuild_view(const std::string& name, Milliseconds patience);
+
   // But for the views, which reload() may have changed.
   const config::Config& config() const { return options_.config; }
   log::Log& log() { return *log_; }
@@ -83,8 +88,14 @@ class Pipeline {
   Status open_parts();
   Status open_engine();
   Status open_sinks();
-  void run_reload() EXCLUDES(reload_mutex_);
+  // Has `work` done on the engine's thread, between two of its transactions; one at a time. What
+  // `work` refers to must live as long as the pipeline. `what` says what it is if it fails after
+  // `patience`.
+  Status ask_engine(std::string what, std::function<Status()> work, Milliseconds patience)
+      EXCLUDES(errand_mutex_);
+  void run_errand() EXCLUDES(errand_mutex_);
   Result<Reloaded> redefine(std::vector<views::ViewSource> sources);
+  Result<std::vector<views::ViewInfo>> build_anew(const std::string& name);
   // Log, engine and sinks come from one history, or we refuse: never a wrong answer.
   Status check_positions() const;
 
@@ -101,15 +112,16 @@ class Pipeline {
   std::unique_ptr<Capture> capture_;
   std::vector<std::unique_ptr<Follower>> followers_;
 
-  // What reload() asks of the engine's thread.
-  struct Reload {
-    std::vector<views::ViewSource> sources;
+  // What is asked of the engine's thread.
+  struct Errand {
+    std::string what;  // for the log: "the views could not be changed"
+    std::function<Status()> work;
     bool is_awaited = true;
-    std::optional<Result<Reloaded>> outcome;
+    std::optional<Status> outcome;
   };
-  Mutex reload_mutex_;
-  Condition reload_changed_;
-  std::shared_ptr<Reload> reload_ GUARDED_BY(reload_mutex_);
+  Mutex errand_mutex_;
+  Condition errand_changed_;
+  std::shared_ptr<Errand> errand_ GUARDED_BY(errand_mutex_);
 };
 
 }  // namespace pgweir::pipeline

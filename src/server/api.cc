@@ -216,6 +216,7 @@ void add_api(Router& router, Backend& backend, const HttpStats& stats, const io:
   query("GET", "/api/v1/activity/heatmap", get_activity_heatmap);
   query("GET", "/api/v1/tail", get_tail);
   query("GET", "/api/v1/verify", get_verify);
+  query("POST", "/api/v1/views/{name}/rebuild", post_view_rebuild);
   query("POST", "/api/v1/reload", post_reload);
   add_unbuilt(router);
 }

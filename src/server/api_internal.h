@@ -45,6 +45,7 @@ Response get_activity(const ApiContext& api, const Request& request);
 Response get_activity_tables(const ApiContext& api, const Request& request);
 Response get_activity_heatmap(const ApiContext& api, const Request& request);
 Response get_tail(const ApiContext& api, const Request& request);
+Response post_view_rebuild(const ApiContext& api, const Request& request);
 Response post_reload(const ApiContext& api, const Request& request);
 Response get_verify(const ApiContext& api, const Request& request);
 

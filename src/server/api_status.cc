@@ -216,6 +216,11 @@ void write_view(JsonWriter& json, const ViewInfo& view) {
   batch("last", view.last_batch);
   batch("longest", view.longest_batch);
   if (view.budget.count() != 0) json.key("budget_ms").integer(view.budget.count());
+  if (view.isolated) {
+    json.key("isolated").begin_object().key("time");
+    write_time(json, view.isolated->time);
+    json.key("behind").boolean(view.isolated->is_behind).end_object();
+  }
   json.key("columns");
   write_columns(json, view.columns);
   json.key("rows").optional_integer(view.rows);

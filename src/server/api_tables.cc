@@ -1,10 +1,28 @@
 // What can be asked for tables, and of the configuration.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "server/api_internal.h"
 #include "server/params.h"
 
 namespace pgweir::server {
+namespace {
+
+void write_names(JsonWriter& json, const char* key, const std::vector<std::string>& names) {
+  json.key(key).begin_array();
+  for (const std::string& name : names) json.string(name);
+  json.end_array();
+}
+
+void write_pairs(JsonWriter& json, const char* key, const char* first, const char* second,
+                 const std::vector<std::pair<std::string, std::string>>& pairs) {
+  json.key(key).begin_array();
+  for (const auto& [one, other] : pairs)
+    json.begin_object().key(first).string(one).key(second).string(other).end_object();
+  json.end_array();
+}
+
+}  // namespace
 
 Response post_table_snapshot(const ApiContext& api, const Request& request) {
   const Status status = Params(request, {}).status();
@@ -29,16 +47,9 @@ Response post_reload(const ApiContext& api, const Request& request) {
   if (!report.ok()) return error_response(report.error());
   JsonWriter json;
   json.begin_object().key("done").boolean(report->done);
-  const auto names = [&](const char* key, const std::vector<std::string>& list) {
-    json.key(key).begin_array();
-    for (const std::string& name : list) json.string(name);
-    json.end_array();
-  };
+  const auto names = [&](const char* key, const auto& list) { write_names(json, key, list); };
   const auto pairs = [&](const char* key, const char* first, const char* second, const auto& list) {
-    json.key(key).begin_array();
-    for (const auto& [one, other] : list)
-      json.begin_object().key(first).string(one).key(second).string(other).end_object();
-    json.end_array();
+    write_pairs(json, key, first, second, list);
   };
   names("added", report->added);
   names("changed", report->changed);
@@ -46,6 +57,28 @@ Response post_reload(const ApiContext& api, const Request& request) {
   pairs("renamed", "from", "to", report->renamed);
   names("unchanged", report->unchanged);
   pairs("failed", "view", "error", report->failed);
+  json.end_object();
+  Response response = json_response(json);
+  if (!report->done) response.status = 202;
+  return response;
+}
+
+Response post_view_rebuild(const ApiContext& api, const Request& request) {
+  const Status status = Params(request, {}).status();
+  if (!status.ok()) return error_response(status.error());
+  const std::string& name = request.placeholder("name");
+  std::vector<std::string> known;
+  for (const ViewInfo& view : api.backend.view_definitions()) known.push_back(view.name);
+  if (std::find(known.begin(), known.end(), name) == known.end())
+    return unknown_name("view", name, known);
+  const auto report = api.backend.rebuild_view(name);
+  if (!report.ok()) return error_response(report.error());
+  JsonWriter json;
+  json.begin_object().key("done").boolean(report->done);
+  write_names(json, "rebuilt", report->rebuilt);
+  write_names(json, "emitted_anew", report->emitted_anew);
+  write_pairs(json, "waiting", "view", "reason", report->waiting);
+  write_pairs(json, "failed", "view", "error", report->failed);
   json.end_object();
   Response response = json_response(json);
   if (!report->done) response.status = 202;

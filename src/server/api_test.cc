@@ -80,7 +80,7 @@ TEST(Api, WrongParametersAreNamed) {
       {"/api/v1/views/balanse",
        "404 not_found: there is no view 'balanse' | did you mean 'balance'?"},
       {"/api/v1/views/zzz/rows",
-       "404 not_found: there is no view 'zzz' | known: balance, per/minute"},
+       "404 not_found: there is no view 'zzz' | known: balance, per/minute, apart"},
       {"/api/v1/views/per%2fminute/rows", "503 unavailable: view 'per/minute' has failed | "},
       {"/api/v1/status?x=1", "400 invalid: unknown parameter 'x' | this call takes no parameters"},
       {"/api/v1/views/balance/rows?limt=5",
@@ -225,6 +225,36 @@ TEST(Api, WrongSqlRequestsAreNamed) {
       "POST /api/v1/sql HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
       "Content-Length: 2\r\n\r\n{}");
   EXPECT_EQ(client.read_reply().status, 415);
+}
+
+TEST(Api, RebuildOfAViewTellsWhatItDid) {
+  Fixture f;
+  const Reply reply = f.post("/api/v1/views/balance/rebuild", "{}");
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(parse(reply)["rebuilt"].dump(), R"(["balance","per/minute"])");
+  EXPECT_EQ(parse(reply)["emitted_anew"].dump(), R"(["per/minute"])");
+  const std::pair<const char*, const char*> cases[] = {
+      {"/api/v1/views/balanse/rebuild",
+       "404 not_found: there is no view 'balanse' | did you mean 'balance'?"},
+      {"/api/v1/views/per%2fminute/rebuild",
+       "400 invalid: view per/minute could not be built (a column is gone) | put it right"},
+      {"/api/v1/views/balance/rebuild?x=1",
+       "400 invalid: unknown parameter 'x' | this call takes no parameters"},
+  };
+  for (const auto& [target, expected] : cases) EXPECT_EQ(failure(f.post(target, "{}")), expected);
+  EXPECT_EQ(f.backend.asked().rebuilt, "per/minute");
+  EXPECT_EQ(f.get("/api/v1/views/balance/rebuild").status, 405);
+  TestClient elsewhere(f.server->port());
+  elsewhere.send(
+      "POST /api/v1/views/balance/rebuild HTTP/1.1\r\nHost: localhost\r\n"
+      "Content-Type: application/json\r\nOrigin: https://evil.example\r\n"
+      "Content-Length: 2\r\n\r\n{}");
+  EXPECT_EQ(elsewhere.read_reply().status, 403);
+
+  RebuildReport report;
+  report.done = false;
+  f.backend.set_rebuild(report);
+  EXPECT_EQ(f.post("/api/v1/views/balance/rebuild", "{}").status, 202);
 }
 
 TEST(Api, ActivityResolvesRangeTablesAndOperations) {

@@ -212,7 +212,7 @@ enum class ViewState { kLive, kBuilding, kFailed };
 struct ViewInfo {
   std::string name;
   std::string sql;
-  std::string strategy;  // delta, affected_keys, recompute
+  std::string strategy;  // delta, affected keys, recompute, isolated
   std::string reason;    // why this strategy
   std::string mode = "update";
   std::optional<std::uint64_t> state_rows;  // that are kept to bring it up to date
@@ -232,6 +232,13 @@ struct ViewInfo {
   std::optional<Batch> longest_batch;  // of late, among those that its budget is about
   std::optional<Microseconds> batch_time_total;
   Milliseconds budget{0};  // zero: none
+  // Of an isolated view that is live: when it was true, which is at `position`, and whether what it
+  // reads has changed since.
+  struct Isolated {
+    std::optional<TimeUs> time;
+    bool is_behind = false;
+  };
+  std::optional<Isolated> isolated;
   std::vector<RowColumn> columns;
   std::optional<std::uint64_t> rows;
   ViewState state = ViewState::kBuilding;
@@ -366,6 +373,15 @@ struct ReloadReport {
   std::vector<std::pair<std::string, std::string>> failed;   // views that are not live, and why
 };
 
+// What a rebuild made of a view and of those that read it.
+struct RebuildReport {
+  bool done = true;                       // else it goes on; the log of the program tells its end
+  std::vector<std::string> rebuilt;       // the view first
+  std::vector<std::string> emitted_anew;  // of them, those in append mode: their windows left again
+  std::vector<std::pair<std::string, std::string>> waiting;  // for rows, and why
+  std::vector<std::pair<std::string, std::string>> failed;   // views that are not live, and why
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -413,6 +429,12 @@ class Backend {
   // and the keys that cannot be changed.
   virtual Result<ReloadReport> reload() {
     return error(Code::kUnsupported, "the configuration cannot be loaded again here");
+  }
+
+  // Builds a view, and those that read it, anew from what the tables hold now. kNotFound for an
+  // unknown view, kInvalid for one that is refused or could not be built.
+  virtual Result<RebuildReport> rebuild_view(const std::string& name) {
+    return error(Code::kUnsupported, "views cannot be built anew here", name);
   }
 
   // What the status does not hold: the pipeline's own counters, written as they are.

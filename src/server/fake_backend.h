@@ -42,6 +42,25 @@ class FakeBackend final : public Backend {
     out.failed = {{"per_hour", "there is no table \"transfer\" at 1:22"}};
     return out;
   }
+  // Of "balance", which "per/minute" reads; that one cannot be built.
+  Result<RebuildReport> rebuild_view(const std::string& name) override {
+    {
+      std::lock_guard lock(mutex_);
+      asked_.rebuilt = name;
+      if (rebuild_) return *rebuild_;
+    }
+    if (name != "balance")
+      return error(Code::kInvalid, "view " + name + " could not be built", "a column is gone",
+                   "put it right");
+    RebuildReport out;
+    out.rebuilt = {"balance", "per/minute"};
+    out.emitted_anew = {"per/minute"};
+    return out;
+  }
+  void set_rebuild(RebuildReport report) {
+    std::lock_guard lock(mutex_);
+    rebuild_ = std::move(report);
+  }
   std::vector<MetricFamily> metrics() override {
     return {{"pgweir_engine_batches_total", "Batches", MetricKind::kCounter, {{{}, 7}}}};
   }
@@ -58,6 +77,7 @@ class FakeBackend final : public Backend {
     TailRequest tail;
     std::string followed;  // a view
     std::string last_event_id;
+    std::string rebuilt;  // a view
     std::shared_ptr<EventSink> sink;
   };
   Asked asked() {
@@ -91,6 +111,7 @@ class FakeBackend final : public Backend {
   Asked asked_;
   std::weak_ptr<EventSink> sink_;
   AnswerSql answer_sql_;
+  std::optional<RebuildReport> rebuild_;
 };
 
 inline constexpr model::Lsn kFakeLsn{0x16B3748};
@@ -166,7 +187,17 @@ inline std::vector<ViewInfo> FakeBackend::views() {
   broken.strategy = "recompute";
   broken.state = ViewState::kFailed;
   broken.error = "a column is gone";
-  return {balance, broken};
+  ViewInfo apart;
+  apart.name = "apart";
+  apart.sql = "SELECT max(amount) AS most FROM entries";
+  apart.strategy = "isolated";
+  apart.reason = "computed beside the others, at a position of its own";
+  apart.columns = {{"most", "DECIMAL(20,2)", CellKind::kText}};
+  apart.rows = 1;
+  apart.state = ViewState::kLive;
+  apart.isolated = {kFakeTime, true};
+  apart.position = kFakeLsn;
+  return {balance, broken, apart};
 }
 
 inline Result<RowsAnswer> FakeBackend::view_rows(const std::string& name,

@@ -438,6 +438,7 @@ std::vector<ViewInfo> PipelineBackend::view_definitions() {
       const bool append = view.mode == views::OutputMode::kAppend;
       info.state_rows = append ? view.open_rows : view.state_rows;
       if (append) info.windows = {view.closed_up_to, view.late_rows};
+      if (view.as_of) info.isolated = {time_or_none(view.as_of->commit_time), view.is_behind};
       if (view.last_batch) info.last_batch = {view.last_batch->took, view.last_batch->changes};
       if (view.longest_batch)
         info.longest_batch = {view.longest_batch->took, view.longest_batch->changes};
@@ -464,7 +465,7 @@ std::vector<ViewInfo> PipelineBackend::views() {
     if (info.state != ViewState::kLive || !view.ok()) continue;
     const auto rows = (*reader)->connection().query_int("SELECT count(*) FROM " + view->rows);
     if (rows.ok()) info.rows = static_cast<std::uint64_t>(*rows);
-    info.position = (*reader)->position().end_lsn;
+    info.position = view->as_of ? view->as_of->end_lsn : (*reader)->position().end_lsn;
   }
   return out;
 }
@@ -505,6 +506,13 @@ Result<RowsAnswer> PipelineBackend::view_rows(const std::string& name, const Row
   }
   out.position = reader->position().end_lsn;
   out.time = time_or_none(reader->position().commit_time);
+  if (view.isolated) {
+    TRY_ASSIGN(const auto at, views::isolated_position(reader->connection(), view.name));
+    if (at) {
+      out.position = at->end_lsn;
+      out.time = time_or_none(at->commit_time);
+    }
+  }
   return out;
 }
 

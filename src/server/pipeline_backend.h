@@ -52,6 +52,7 @@ class PipelineBackend final : public Backend {
   Result<std::unique_ptr<Subscription>> verify(const std::vector<std::string>& tables,
                                                std::shared_ptr<EventSink> sink) override;
   Result<ReloadReport> reload() override;
+  Result<RebuildReport> rebuild_view(const std::string& name) override;
   std::vector<MetricFamily> metrics() override;
 
  private:

@@ -139,6 +139,33 @@ Result<ReloadReport> PipelineBackend::reload() {
   return out;
 }
 
+Result<RebuildReport> PipelineBackend::rebuild_view(const std::string& name) {
+  auto rebuilt = pipeline_.rebuild_view(name, options_.reload_wait);
+  RebuildReport out;
+  if (!rebuilt.ok() && rebuilt.error().code == Code::kTimeout) {
+    out.done = false;
+    return out;
+  }
+  if (!rebuilt.ok()) return rebuilt.error();
+  // What reads a view that waits, waits with it.
+  bool is_awaited = false;
+  for (const views::ViewInfo& view : *rebuilt) {
+    is_awaited = is_awaited || view.awaits_rows;
+    const std::string why = view.error      ? view.error->text()
+                            : view.isolated ? "its rows are computed beside the other views"
+                                            : "";
+    out.rebuilt.push_back(view.name);
+    if (view.state == views::ViewState::kLive) {
+      if (view.mode == views::OutputMode::kAppend) out.emitted_anew.push_back(view.name);
+    } else if (is_awaited || view.state == views::ViewState::kWaiting) {
+      out.waiting.emplace_back(view.name, why);
+    } else {
+      out.failed.emplace_back(view.name, why);
+    }
+  }
+  return out;
+}
+
 std::vector<MetricFamily> PipelineBackend::metrics() {
   const pipeline::CaptureStatus capture = pipeline_.capture_status();
   const auto counter = [](const char* name, const char* help, std::uint64_t value) {

@@ -296,7 +296,7 @@ TEST_F(ViewStreamTest, AViewThatIsBuiltAnewIsTold) {
   ASSERT_EQ(commit(), "");
   ASSERT_TRUE(follower.wait_rows("8|5"));
   EXPECT_EQ(follower.folder.log(), "snapshot reset snapshot ");
-  const Status rebuilt = views_->rebuild_view("balance");
+  const auto rebuilt = views_->rebuild_view("balance");
   ASSERT_TRUE(rebuilt.ok()) << rebuilt.error().text();
   ASSERT_TRUE(follower.wait_log("reset snapshot reset snapshot "));
   ASSERT_EQ(insert(3, 8, 1), "");

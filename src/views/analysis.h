@@ -29,6 +29,7 @@ struct ViewSource {
   OutputMode mode = OutputMode::kUpdate;
   bool keeps_late_rows = false;  // of append mode, in pgweir.late_rows
   Milliseconds budget{0};        // of a batch; zero takes that of the ViewSet
+  bool isolated = false;         // holds no other view back, at a position of its own
   bool operator==(const ViewSource&) const = default;
 };
 

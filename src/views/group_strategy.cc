@@ -37,7 +37,9 @@ class GroupStrategy : public ViewStrategy {
   const char* kind() const override { return "delta"; }
   const Relation& relation() const override { return relation_; }
   std::vector<std::string> stores() const override { return {spec_.name}; }
-  bool needs_rows() const override { return plan_.inputs.size() > 1; }
+  bool needs_rows_of(const Relation& relation) const override {
+    return look_into(input_.lookups, relation);
+  }
 
   Status setup(duck::Connection& connection, bool keep) override {
     if (!keep) TRY(drop_store(connection, spec_.name));

@@ -20,6 +20,9 @@ class KeyedStrategy : public ViewStrategy {
   const char* kind() const override { return "affected keys"; }
   const Relation& relation() const override { return state_.relation(); }
   std::vector<std::string> stores() const override { return {state_.spec().name}; }
+  bool needs_rows_of(const Relation& relation) const override {
+    return look_into(input_.lookups, relation);
+  }
 
   Status setup(duck::Connection& connection, bool keep) override {
     TRY(state_.open(connection, keep));

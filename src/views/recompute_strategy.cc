@@ -73,18 +73,9 @@ class RecomputeStrategy : public ViewStrategy {
     return spec;
   }
 
-  // The line break ends a comment that the SELECT may close with.
   std::string new_rows() const {
-    std::string list, names;
-    for (const auto& column : input_.columns) {
-      const std::string name = quote_identifier(column.name);
-      list +=
-          fmt::format("{}CAST({} AS {}) AS {}", list.empty() ? "" : ", ", name, column.type, name);
-    }
-    if (input_.extent == Extent::kOneRow)
-      list += fmt::format(", CAST(0 AS TINYINT) AS {}", kOneKey);
-    return fmt::format("SELECT {} FROM ({}\n) AS pgweir_new({})", list, input_.select,
-                       name_list(input_.columns));
+    const bool one = input_.extent == Extent::kOneRow;
+    return rows_of_select(input_, one ? fmt::format(", CAST(0 AS TINYINT) AS {}", kOneKey) : "");
   }
 
   StrategyInput input_;

@@ -48,6 +48,17 @@ std::string RowState::fill_statement(const std::string& into, const std::string&
       consolidated(source, spec_.columns, relation_.key, !spec_.unique && !spec_.distinct));
 }
 
+std::string rows_of_select(const StrategyInput& input, const std::string& also) {
+  std::string list;
+  for (const auto& column : input.columns) {
+    const std::string name = duck::quote_identifier(column.name);
+    list +=
+        fmt::format("{}CAST({} AS {}) AS {}", list.empty() ? "" : ", ", name, column.type, name);
+  }
+  return fmt::format("SELECT {}{} FROM ({}\n) AS pgweir_new({})", list, also, input.select,
+                     name_list(input.columns));
+}
+
 Result<ViewStrategy::Change> RowState::take_delta() {
   if (store_ == nullptr) return ViewStrategy::Change{true, 0};
   TRY_ASSIGN(const engine::Store::DeltaRows rows, store_->count_rows(delta_.name()));

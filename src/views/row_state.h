@@ -14,6 +14,10 @@
 
 namespace pgweir::views {
 
+// `input.select`'s rows as the view's columns, and behind them `also`. The line break ends a
+// comment that the SELECT may close with.
+std::string rows_of_select(const StrategyInput& input, const std::string& also = "");
+
 class RowState {
  public:
   // Gives SQL when the state is opened: a SELECT of the spec's columns.

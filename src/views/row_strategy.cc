@@ -24,7 +24,9 @@ class RowStrategy : public ViewStrategy {
   const char* kind() const override { return "delta"; }
   const Relation& relation() const override { return state_.relation(); }
   std::vector<std::string> stores() const override { return {state_.spec().name}; }
-  bool needs_rows() const override { return !input_.stored || input_.plan->inputs.size() > 1; }
+  bool needs_rows_of(const Relation& relation) const override {
+    return !input_.stored || look_into(input_.lookups, relation);
+  }
 
   Status setup(duck::Connection& connection, bool keep) override {
     TRY(state_.open(connection, keep));

@@ -41,6 +41,12 @@ Result<std::string> Lookup::rows_of(const std::string& keys) const {
   return store->lookup(keys);
 }
 
+bool look_into(const Lookups& lookups, const Relation& relation) {
+  return std::any_of(lookups->begin(), lookups->end(), [&](const Lookup& lookup) {
+    return lookup.own_key && lookup.relation == &relation;
+  });
+}
+
 std::string state_name(const std::string& view) {
   return "view " + view;
 }

@@ -45,6 +45,9 @@ struct Lookup {
 };
 using Lookups = std::shared_ptr<std::vector<Lookup>>;
 
+// Whether one of them reads the relation itself, and not an arrangement of it.
+bool look_into(const Lookups& lookups, const Relation& relation);
+
 class ViewStrategy {
  public:
   // What a batch did to a view's state.
@@ -62,9 +65,9 @@ class ViewStrategy {
   // Names of the stores that hold the state.
   virtual std::vector<std::string> stores() const = 0;
 
-  // Whether it reads rows of its inputs to keep its state, or goes by their changes alone. To make
-  // the state anew it needs the rows in any case.
-  virtual bool needs_rows() const { return true; }
+  // Whether it reads the input's own rows to keep its state, or goes by its changes and what
+  // arrangements have of it. To make the state anew it needs the rows in any case.
+  virtual bool needs_rows_of(const Relation&) const { return true; }
 
   // Opens the kept state, or makes it anew from the inputs as they are now.
   virtual Status setup(duck::Connection& connection, bool keep) = 0;

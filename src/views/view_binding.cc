@@ -117,6 +117,7 @@ void ViewSet::find_dependencies() {
 }
 
 void ViewSet::bind_all() {
+  if (runner_ != nullptr) runner_->forget_all();
   views_.clear();
   arrangements_.clear();
   failing_ = nullptr;
@@ -155,6 +156,11 @@ void ViewSet::bind(View& view) {
                                       view_state_name(read.state)),
                           read.error ? read.error->message : ""),
                     read.state);
+    if (read.isolated != nullptr)
+      return refuse(error(Code::kInvalid,
+                          fmt::format("the view reads {}, which is isolated", read.name()),
+                          "that one has a position of its own, and so no changes to go by",
+                          "read what it reads, or take `isolated` off it"));
   }
   const Status found = find_relations(view);
   if (!found.ok()) return refuse(found.error());
@@ -230,7 +236,18 @@ Status ViewSet::make_strategy_of(View& view) {
                              place_of(definition.source.sql, *definition.clock)),
                  "its rows never change", "leave the mode as update");
   }
-  if (append) {
+  view.isolated = nullptr;
+  if (definition.source.isolated) {
+    const bool by_clock = definition.clock.has_value();
+    if (append || by_clock)
+      return error(
+          Code::kInvalid,
+          fmt::format("an isolated view cannot {}", by_clock ? "go by now()" : "be in append mode"),
+          "it is computed now and then, not with every transaction",
+          by_clock ? "filter by time in a view that is not isolated, and read that"
+                   : "leave its mode as update");
+    TRY(plan_isolated_view(view, select));
+  } else if (append) {
     for (auto& window : windows)
       if (window) window->only_sql = ClosedWindows::open_sql(view.name(), window->type);
     TRY(plan_append_view(view, select, windows, std::move(*append)));
@@ -262,6 +279,28 @@ Status ViewSet::plan_append_view(View& view, const std::string& select,
                       .lookups = view.lookups,
                       .store_options = engine_->store_options()};
   view.strategy = make_append_strategy(view, std::move(input), std::move(append), windows);
+  return {};
+}
+
+// In one piece, however it could be kept.
+Status ViewSet::plan_isolated_view(View& view, const std::string& select) {
+  view.plan.reset();
+  view.keyed.reset();
+  view.lookups = std::make_shared<std::vector<Lookup>>();
+  view.inputs = each_once(view.relations);
+  view.reason = "computed beside the others, at a position of its own";
+  if (runner_ == nullptr)
+    runner_ = std::make_unique<IsolatedRunner>(*engine_, logger_, options_.isolated);
+  auto strategy =
+      std::make_unique<IsolatedStrategy>(StrategyInput{.view = view.name(),
+                                                       .id = next_id_++,
+                                                       .columns = view.columns,
+                                                       .select = select,
+                                                       .lookups = view.lookups,
+                                                       .store_options = engine_->store_options()},
+                                         *runner_);
+  view.isolated = strategy.get();
+  view.strategy = std::move(strategy);
   return {};
 }
 

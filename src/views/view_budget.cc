@@ -40,7 +40,7 @@ Status ViewSet::check_budgets() {
       fmt::format("it took longer for each of the last {} batches of up to {} changes; all views "
                   "share one position, so it would hold the others back",
                   kOverBudgetMax, kJudgedChangesMax),
-      fmt::format("Raise its `budget` or engine.view_budget, or make "
+      fmt::format("Declare it `isolated: true`, raise its `budget` or engine.view_budget, or make "
                   "it smaller; `pgweir views explain {}` says what is dear in it",
                   view->name()));
   Status failed = blame(*view, why);

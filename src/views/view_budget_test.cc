@@ -76,12 +76,12 @@ TEST_F(ViewBudgetTest, ThreeBatchesTooLongSetItAsideAndTheOthersGoOn) {
     EXPECT_EQ(difference(view.name, view.sql), "");
   }
   ASSERT_EQ(batch_setting_aside(kLong), "");
-  EXPECT_EQ(
-      error_of("slow"),
-      "failed: the view took 1.2 s for a batch of 1 changes, and its budget is 1s (it took "
-      "longer for each of the last 3 batches of up to 1000 changes; all views share one "
-      "position, so it would hold the others back). Raise its `budget` or engine.view_budget, "
-      "or make it smaller; `pgweir views explain slow` says what is dear in it");
+  EXPECT_EQ(error_of("slow"),
+            "failed: the view took 1.2 s for a batch of 1 changes, and its budget is 1s (it took "
+            "longer for each of the last 3 batches of up to 1000 changes; all views share one "
+            "position, so it would hold the others back). Declare it `isolated: true`, raise its "
+            "`budget` or engine.view_budget, or make it smaller; `pgweir views explain slow` says "
+            "what is dear in it");
   EXPECT_THAT(error_of("above"), HasSubstr("failed: the view reads slow, which is failed"));
   EXPECT_EQ(error_of("quick"), "live");
   for (int i = 0; i < 4; ++i) ASSERT_EQ(batch(kLong), "");

@@ -80,6 +80,13 @@ std::string text_of(const Explanation& told) {
     text += fmt::format("  state: {} rows\n", view.state_rows);
     text += text_of_times(view);
   }
+  if (told.parts.empty() && view.isolated)
+    text +=
+        "  computed anew when what it reads has changed, beside the others and later than they\n";
+  if (view.as_of)
+    text += fmt::format("  true at {}, of {}{}\n", model::to_string(view.as_of->end_lsn),
+                        time_text(model::value(view.as_of->commit_time)),
+                        view.is_behind ? "; what it reads has changed since" : "");
   if (view.state == ViewState::kLive && view.mode == OutputMode::kAppend) {
     text +=
         fmt::format("  windows that ended up to {} have left; {} rows of open ones are kept\n",
@@ -169,6 +176,10 @@ Explanation ViewSet::explanation_of(const View& view) const {
                .error = view.error,
                .rows = "main." + duck::quote_identifier(view.name())};
   tell_rows(view, &told.view);
+  const std::vector<const View*> parts = parts_of(view);
+  told.view.awaits_rows =
+      view.awaits_rows ||
+      std::any_of(parts.begin(), parts.end(), [](const View* part) { return part->awaits_rows; });
   for (const Relation* relation : view.relations) told.view.reads.push_back(relation->name);
   if (view.plan) {
     for (std::size_t i = 0; i < view.plan->inputs.size(); ++i) {
@@ -266,6 +277,12 @@ void ViewSet::tell_rows(const View& view, ViewInfo* told) const {
   told->last_batch = times.last;
   told->longest_batch = times.most();
   told->time_total = times.total;
+  told->isolated = view.isolated != nullptr;
+  if (view.isolated != nullptr && view.live()) {
+    told->as_of = view.isolated->true_at();
+    told->is_behind = view.isolated->is_behind();
+    told->state = told->as_of ? ViewState::kLive : ViewState::kWaiting;
+  }
   if (view.append == nullptr || !view.live()) return;
   told->closed_up_to.reset();
   if (view.append->closed_up_to() != kNothingClosed)

@@ -106,6 +106,7 @@ Status ViewSet::set_aside(duck::Connection& connection, View& view, const Error&
       TRY(ViewCatalog::forget(connection, state));  // it comes back with what it reads
     }
     TRY(drop_state(connection, *each));
+    if (each->isolated != nullptr) each->isolated->stop();
     each->state = ViewState::kFailed;
     each->error = why;
   }
@@ -120,6 +121,7 @@ Status ViewSet::drop_state(duck::Connection& connection, const View& view) {
                                      duck::quote_identifier("view " + view.name()))));
   TRY(drop_open_windows(connection, view));
   TRY(drop_store(connection, state_name(view.name()) + " bound"));  // of its first rows
+  TRY(IsolatedStrategy::forget(connection, view.name()));
   return drop_store(connection, state_name(view.name()));
 }
 

@@ -73,7 +73,9 @@ Result<ViewChanges> ViewSet::redefine(std::vector<ViewSource> sources) {
   mirrors_now_.reset();
   undone_ = true;  // until all is open
   engine::Engine& engine = *engine_;
+  auto runner = std::move(runner_);  // the engine stays, and with it what is to be dropped there
   close();
+  runner_ = std::move(runner);
   TRY(open(engine));
   undone_ = false;
   TRY(engine.ask_wanted());  // rows that are not kept may be needed now
@@ -98,6 +100,7 @@ Status ViewSet::take_over_renamed(duck::Connection& connection) {
         continue;
       logger_.info("view {} is now called {}", name.substr(prefix.size()), view->name());
       TRY(engine::Store::rename(connection, name, state_name(view->name())));
+      TRY(IsolatedStrategy::rename(connection, name.substr(prefix.size()), view->name()));
       const ViewDefinition gone{.source = {.name = name.substr(prefix.size()), .sql = ""}};
       TRY(drop_state(connection, View(gone)));
       TRY(ViewCatalog::forget(connection, name));

@@ -33,7 +33,7 @@ engine::ViewMaintainer::RowsNeeded ViewSet::rows_needed(const engine::Mirror& mi
     if (!is_input && std::find(named.begin(), named.end(), relation) == named.end()) continue;
     if (view->awaits_rows) return RowsNeeded::kYes;
     if (view->live() && is_input) {
-      if (view->strategy->needs_rows()) return RowsNeeded::kYes;
+      if (view->strategy->needs_rows_of(*relation)) return RowsNeeded::kYes;
       by_changes = true;
     }
     // It waits for something else, and may need anything then. One that was set aside or refused

@@ -52,6 +52,7 @@ Status ViewSet::open(engine::Engine& engine) {
     TRY(ViewCatalog::create(connection));
     TRY(Watermarks::create(connection));
     TRY(ViewClock::create(connection));
+    TRY(IsolatedStrategy::create(connection));
     return ClosedWindows::create(connection);
   };
   TRY(duck::in_transaction(connection, create_tables));
@@ -61,12 +62,14 @@ Status ViewSet::open(engine::Engine& engine) {
   } else {
     TRY(set_up_all(connection, Transactions::kOwn, Keep::kUnchanged));
   }
+  settle_isolated(true);
   publish(Transactions::kOwn);
   tell_replaced();
   return {};
 }
 
 void ViewSet::close() {
+  runner_.reset();  // it reads the database, and its outcomes are of these views
   for (const auto& view : views_) view->strategy.reset();
   views_.clear();
   order_.clear();
@@ -127,11 +130,19 @@ Status ViewSet::set_up_all(duck::Connection& connection, Transactions transactio
     (void)aside;
     return {};
   };
+  // Those that would have to be made of mirrors without rows.
+  std::set<const Arrangement*> rowless;
+  for (const auto& [name, arrangement] : arrangements_) {
+    if (!arrangement->relation().released.empty() &&
+        !is_kept(*arrangement, entry(arrangement->store_name()), keep))
+      rowless.insert(arrangement.get());
+  }
   for (const std::size_t i : order_) {
     View& view = *views_[i];
     if (view.strategy == nullptr || view.state == ViewState::kFailed) continue;
-    TRY(attempt(view,
-                [&] { return set_up(connection, view, entry(state_name(view.name())), keep); }));
+    TRY(attempt(view, [&] {
+      return set_up(connection, view, entry(state_name(view.name())), keep, rowless);
+    }));
   }
   std::vector<Arrangement*> arrangements;
   for (const auto& [name, arrangement] : arrangements_) arrangements.push_back(arrangement.get());
@@ -150,7 +161,7 @@ Status ViewSet::set_up_all(duck::Connection& connection, Transactions transactio
 }
 
 Status ViewSet::set_up(duck::Connection& connection, View& view, const StoredView* stored,
-                       Keep keep) {
+                       Keep keep, const std::set<const Arrangement*>& rowless) {
   const bool same = stored != nullptr && stored->fingerprint == view.fingerprint;
   const bool over_budget = stored != nullptr && stored->fingerprint == over_budget_mark(view);
   if ((same || over_budget) && !stored->error.empty()) {
@@ -158,23 +169,17 @@ Status ViewSet::set_up(duck::Connection& connection, View& view, const StoredVie
     view.error = error(Code::kInvalid, stored->error);
     return {};
   }
-  for (const Relation* relation : view.inputs) {
-    const View* read = view_of(*relation);
-    if (read == nullptr || read->live()) continue;
-    view.state = ViewState::kFailed;
-    view.error =
-        read->part_of != nullptr && read->error
-            ? *read->error
-            : error(Code::kInvalid, fmt::format("the view reads {}, which is {}", read->title(),
-                                                view_state_name(read->state)));
-    TRY(drop_state(connection, view));
-    return ViewCatalog::forget(connection, state_name(view.name()));
-  }
+  TRY_ASSIGN(const bool falls, falls_with_input(connection, view));
+  if (falls) return {};
   const bool kept = same && keep == Keep::kUnchanged;
   view.awaits_rows = false;
+  const bool has_lookups =
+      std::none_of(view.lookups->begin(), view.lookups->end(),
+                   [&](const Lookup& lookup) { return rowless.contains(lookup.arrangement); });
   for (const Relation* relation : view.inputs) {
-    if (relation->released.empty() || (kept && !view.strategy->needs_rows())) continue;
-    return wait_for_rows(connection, view, *relation);
+    const bool by_changes = kept && has_lookups && !view.strategy->needs_rows_of(*relation);
+    if (!relation->released.empty() && !by_changes)
+      return wait_for_rows(connection, view, *relation);
   }
   if (!kept && view.append == nullptr) TRY(drop_open_windows(connection, view));
   TRY(view.strategy->setup(connection, kept));
@@ -190,18 +195,51 @@ Status ViewSet::set_up(duck::Connection& connection, View& view, const StoredVie
   return {};
 }
 
-Status ViewSet::set_up(duck::Connection& connection, Arrangement& arrangement,
-                       const StoredView* stored, Keep keep) {
-  const std::string shape = arrangement.shape() + "\n" + fingerprint_of(arrangement.relation(), {});
-  const bool kept = stored != nullptr && stored->fingerprint == shape && keep == Keep::kUnchanged;
-  TRY(arrangement.setup(connection, kept));
-  return kept ? Status{} : ViewCatalog::save(connection, arrangement.store_name(), {shape, ""});
+// A view is no better than those that it reads.
+Result<bool> ViewSet::falls_with_input(duck::Connection& connection, View& view) {
+  for (const Relation* relation : view.inputs) {
+    const View* read = view_of(*relation);
+    if (read == nullptr || read->live()) continue;
+    view.state = ViewState::kFailed;
+    view.error =
+        read->part_of != nullptr && read->error
+            ? *read->error
+            : error(Code::kInvalid, fmt::format("the view reads {}, which is {}", read->title(),
+                                                view_state_name(read->state)));
+    TRY(drop_state(connection, view));
+    TRY(ViewCatalog::forget(connection, state_name(view.name())));
+    return true;
+  }
+  return false;
 }
 
-Status ViewSet::rebuild_view(const std::string& name) {
+std::string ViewSet::shape_of(const Arrangement& arrangement) const {
+  return arrangement.shape() + "\n" + fingerprint_of(arrangement.relation(), {});
+}
+
+bool ViewSet::is_kept(const Arrangement& arrangement, const StoredView* stored, Keep keep) const {
+  return keep == Keep::kUnchanged && stored != nullptr &&
+         stored->fingerprint == shape_of(arrangement);
+}
+
+Status ViewSet::set_up(duck::Connection& connection, Arrangement& arrangement,
+                       const StoredView* stored, Keep keep) {
+  const bool kept = is_kept(arrangement, stored, keep);
+  TRY(arrangement.setup(connection, kept));
+  return kept
+             ? Status{}
+             : ViewCatalog::save(connection, arrangement.store_name(), {shape_of(arrangement), ""});
+}
+
+Result<std::vector<std::string>> ViewSet::rebuild_view(const std::string& name) {
   const View* wanted = find_view(name);
-  if (wanted == nullptr || wanted->strategy == nullptr)
-    return error(Code::kNotFound, fmt::format("there is no view \"{}\" that could be built", name));
+  if (wanted == nullptr)
+    return error(Code::kNotFound, fmt::format("there is no view \"{}\"", name));
+  if (wanted->strategy == nullptr) {
+    return error(Code::kInvalid, fmt::format("view {} cannot be built", wanted->name()),
+                 wanted->error ? wanted->error->text() : "",
+                 "Put right what that says: the view is then built by itself");
+  }
   std::vector<const View*> above = {wanted};
   for (const auto& part : views_)
     if (part->part_of == wanted) above.push_back(part.get());
@@ -219,8 +257,15 @@ Status ViewSet::rebuild_view(const std::string& name) {
     return {};
   };
   TRY(duck::in_transaction(connection, forget));
+  std::vector<std::string> names;
+  for (const View* each : above)
+    if (each->part_of == nullptr) names.push_back(each->name());
+  mirrors_now_.reset();
+  undone_ = true;  // until all is open
   TRY(open(*engine_));
-  return engine_->ask_wanted();  // rows that are not kept may be needed now
+  undone_ = false;
+  TRY(engine_->ask_wanted());  // rows that are not kept may be needed now
+  return names;
 }
 
 // --- Batches -----------------------------------------------------------------------------------
@@ -285,6 +330,7 @@ void ViewSet::rolled_back() {
   made_at_.reset();
   mirrors_now_.reset();
   recount_ = true;
+  settle_isolated(false);
   to_commit_.reset();
   if (listener_ != nullptr) listener_->rolled_back();
 }
@@ -377,6 +423,7 @@ void ViewSet::tell_replaced() {
 void ViewSet::committed(const engine::EnginePosition& position, bool whole) {
   listener_failed_ = false;
   times_.committed();
+  settle_isolated(true);
   if (to_commit_) to_publish_ = std::exchange(to_commit_, std::nullopt);
   if (whole) publish_committed();
   tell_replaced();
@@ -407,58 +454,6 @@ Status ViewSet::rebuild(duck::Connection& connection) {
   return {};
 }
 
-Status ViewSet::table_replaced(duck::Connection& connection, const engine::Mirror& mirror) {
-  TRY(before_changes(connection));
-  const Relation* relation = bound(mirror);
-  return relation == nullptr ? Status{} : renew(connection, *relation);
-}
-
-// The relation, what reads it, and the parts without rows of their own that those read: such a part
-// shows what its tables are at this moment, so a change of it that is still to be told would count
-// twice in a state made now.
-std::set<const Relation*> ViewSet::to_renew(const Relation& relation) const {
-  std::set<const Relation*> renewed = {&relation};
-  for (std::size_t before = 0; before != renewed.size();) {
-    before = renewed.size();
-    for (const std::size_t i : order_) {
-      const View& view = *views_[i];
-      if (!view.live()) continue;
-      const bool above = std::any_of(view.inputs.begin(), view.inputs.end(),
-                                     [&](const Relation* read) { return renewed.contains(read); });
-      if (above) renewed.insert(&view.strategy->relation());
-      if (!renewed.contains(&view.strategy->relation())) continue;
-      for (const Relation* read : view.inputs)
-        if (!read->stored) renewed.insert(read);
-    }
-  }
-  return renewed;
-}
-
-// Makes the states above a relation anew, in the middle of a batch: of what their inputs are at
-// this moment, so that changes which come later in the batch are added as ever.
-Status ViewSet::renew(duck::Connection& connection, const Relation& relation) {
-  states_made();
-  const std::set<const Relation*> renewed = to_renew(relation);
-  for (const std::size_t i : order_) {
-    View& view = *views_[i];
-    if (!view.live() || !renewed.contains(&view.strategy->relation())) continue;
-    Status done = view.strategy->renew(connection);
-    if (!done.ok()) return failed(view, done.error());
-    TRY_ASSIGN(view.rows, view.strategy->state_rows());
-    view.changed = false;
-    if (view.part_of == nullptr) replaced_.insert(view.name());
-  }
-  for (const auto& [name, arrangement] : arrangements_) {
-    for (const Relation* each : renewed) {
-      if (&arrangement->relation() != each) continue;
-      const Status done = arrangement->setup(connection, false);
-      View* user = first_user(*arrangement);
-      if (!done.ok()) return user != nullptr ? failed(*user, done.error()) : done;
-    }
-  }
-  return {};
-}
-
 Status ViewSet::table_stopped(duck::Connection& connection, const engine::Mirror& mirror) {
   TRY(before_changes(connection));
   states_made();
@@ -476,6 +471,16 @@ Status ViewSet::table_stopped(duck::Connection& connection, const engine::Mirror
   }
   publish(Transactions::kCallers);
   return {};
+}
+
+// The transaction that isolated views had a part in is over.
+void ViewSet::settle_isolated(bool committed) {
+  if (runner_ == nullptr) return;
+  for (const auto& view : views_) {
+    if (view->isolated == nullptr || view->strategy == nullptr) continue;
+    committed ? view->isolated->committed() : view->isolated->rolled_back();
+  }
+  committed ? runner_->committed() : runner_->rolled_back();
 }
 
 ViewSet::View* ViewSet::view_of(const Relation& relation) const {

@@ -24,6 +24,7 @@
 #include "views/analysis.h"
 #include "views/append_strategy.h"
 #include "views/arrangement.h"
+#include "views/isolated_strategy.h"
 #include "views/outline.h"
 #include "views/strategy.h"
 #include "views/temporal_strategy.h"
@@ -64,8 +65,14 @@ struct ViewInfo {
   std::optional<BatchTime> longest_batch;  // of late, among those that it is judged by
   Microseconds time_total{0};              // since it was opened
   Milliseconds budget{0};                  // zero: none
+  bool awaits_rows = false;                // of a table that is read again: then it is built
   std::optional<Error> error;
   std::string rows;  // SQL, quoted, to read it from
+  // Of an isolated view; `as_of` is nothing before it was computed first, when its state is
+  // waiting. While it is not behind, it is true at every position since.
+  bool isolated = false;
+  std::optional<IsolatedPosition> as_of;
+  bool is_behind = false;
 };
 
 // Answers "how is this view kept?": `text` for people, the rest for programs.
@@ -113,6 +120,7 @@ struct ViewSetOptions {
   // Of the first rows of a relation so many are kept beyond twice those that a view needs: before
   // so many have gone it is not read again.
   std::size_t first_rows_spare = 1000;
+  IsolatedOptions isolated;
   // What a view may take of a batch of up to kJudgedChangesMax changes, where its definition says
   // nothing else; zero: as long as it likes. One that takes more of kOverBudgetMax of them in a row
   // is set aside until its definition or its budget is another, or rebuild_view().
@@ -159,8 +167,12 @@ class ViewSet : public engine::ViewMaintainer {
   // another one the next batch begins with what was left undone.
   Result<ViewChanges> redefine(std::vector<ViewSource> sources);
 
-  // Builds a view, and those that read it, anew: also one that failed.
-  Status rebuild_view(const std::string& name);
+  // Builds a view, and those that read it, anew from what the tables hold now: also one that
+  // failed. Their names, its own first; view() tells which of them are live then. Windows that had
+  // left a view in append mode leave anew. Not while the engine is in a transaction. kNotFound when
+  // there is none, kInvalid when its definition is refused: then nothing has changed. After another
+  // failure the next batch begins with what was left undone.
+  Result<std::vector<std::string>> rebuild_view(const std::string& name);
 
   // As readers find the views: what a transaction makes of them is told once it is committed.
   std::vector<ViewInfo> views() const;
@@ -223,6 +235,8 @@ class ViewSet : public engine::ViewMaintainer {
   Status add_parts(View& view, const Outline& outline, bool* added);
   Status bind_rest(View& view, const std::string& sql, std::vector<const Relation*>* relations,
                    std::vector<std::optional<Window>>* windows, bool* bound);
+  Status plan_isolated_view(View& view, const std::string& select);
+  void settle_isolated(bool committed);
   Result<std::vector<std::optional<Window>>> windows_of(
       const ViewDefinition& definition, const std::vector<const Relation*>& relations);
   const Relation* relation_named(const std::string& schema, const std::string& name) const;
@@ -242,10 +256,16 @@ class ViewSet : public engine::ViewMaintainer {
   enum class Transactions { kOwn, kCallers };
   enum class Keep { kUnchanged, kNothing };
   Status set_up_all(duck::Connection& connection, Transactions transactions, Keep keep);
-  Status set_up(duck::Connection& connection, View& view, const StoredView* stored, Keep keep);
+  Status set_up(duck::Connection& connection, View& view, const StoredView* stored, Keep keep,
+                const std::set<const Arrangement*>& rowless);
+  std::string shape_of(const Arrangement& arrangement) const;
+  bool is_kept(const Arrangement& arrangement, const StoredView* stored, Keep keep) const;
   Status set_up(duck::Connection& connection, Arrangement& arrangement, const StoredView* stored,
                 Keep keep);
   Status wait_for_rows(duck::Connection& connection, View& view, const Relation& relation);
+  Result<bool> falls_with_input(duck::Connection& connection, View& view);
+  Result<bool> falls_with_renewed(duck::Connection& connection, View& view,
+                                  const Relation& replaced);
   Status wait_for_snapshot(duck::Connection& connection);
   Status before_changes(duck::Connection& connection);
   Status open_again(duck::Connection& connection);
@@ -329,6 +349,7 @@ class ViewSet : public engine::ViewMaintainer {
   std::string clock_problem_;  // of a part of the view that is bound: why now() cannot be followed
 
   engine::Engine* engine_ = nullptr;
+  std::unique_ptr<IsolatedRunner> runner_;                    // once there is an isolated view
   std::map<std::string, std::unique_ptr<Relation>> mirrors_;  // by qualified name
   std::map<std::string, std::string> stopped_;                // mirrors out of date, and why
   std::vector<std::unique_ptr<View>> views_;                  // as definitions_, then their parts

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "views/append_strategy.h"
+#include "views/isolated_strategy.h"
 #include "views/view_set.h"
 
 namespace pgweir::views {
@@ -38,6 +39,7 @@ struct ViewSet::View {
   std::unique_ptr<ViewStrategy> strategy;
   AppendStrategy* append = nullptr;      // `strategy`, in append mode
   TemporalStrategy* temporal = nullptr;  // `strategy`, of a temporal filter
+  IsolatedStrategy* isolated = nullptr;  // `strategy`, of an isolated view
   std::string fingerprint;
 
   // Of keeping.

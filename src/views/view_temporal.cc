@@ -102,13 +102,17 @@ Result<bool> ViewSet::advance_clock(duck::Connection& connection) {
 Status ViewSet::time_passes(duck::Connection& connection) {
   TRY(before_changes(connection));
   TRY(check_budgets());
-  TRY(advance_clock(connection));
+  TRY_ASSIGN(const bool moves, runner_ != nullptr ? clock_.advance(connection, wall_us())
+                                                  : advance_clock(connection));
+  // Changes of one position are told apart by the clock.
+  if (runner_ != nullptr && !moves) runner_->offer_nothing();
   return batch_applied(connection);
 }
 
 bool ViewSet::is_time_due() const {
   if (over_budget() != nullptr) return true;
   const std::int64_t now = std::max(ViewClock::step_of(wall_us()), clock_.step());
+  if (runner_ != nullptr && now > clock_.step() && runner_->has_outcome()) return true;
   return std::any_of(views_.begin(), views_.end(), [now](const auto& view) {
     if (view->temporal == nullptr || !view->live()) return false;
     const auto next = view->temporal->next_step();

@@ -30,16 +30,24 @@ constexpr const char* kBalance =
     "SELECT account_id, count(*) AS n, sum(amount) AS balance FROM entries GROUP BY account_id";
 constexpr const char* kLarge =
     "SELECT id, account_id, md5(note) AS m FROM entries WHERE amount > 50";
+// Those that look entries up by their account.
 constexpr const char* kByOwner =
     "SELECT owner, sum(amount) AS volume FROM entries JOIN accounts ON accounts.id = account_id "
     "GROUP BY owner";
+
+constexpr const char* kMost =
+    "SELECT account_id, max(amount) AS most FROM entries GROUP BY account_id";
+// It looks into the table itself.
+constexpr const char* kFirst = "SELECT id, amount FROM entries ORDER BY amount DESC, id LIMIT 5";
 
 class Release : public testing::Test {
  protected:
   void SetUp() override { ASSERT_TRUE(scenario_.start()); }
 
-  static std::string two_views() {
-    return fmt::format("views: {{balance: \"{}\", large: \"{}\"}}\n", kBalance, kLarge);
+  static std::string views(const std::string& more = "") {
+    return fmt::format(
+        "views: {{balance: \"{}\", large: \"{}\", by_owner: \"{}\", most: \"{}\"{}}}\n", kBalance,
+        kLarge, kByOwner, kMost, more);
   }
   void write(const std::string& views) {
     std::ifstream file(scenario_.program().config_file());
@@ -88,6 +96,8 @@ class Release : public testing::Test {
   void expect_equal(const std::string& when) {
     EXPECT_TRUE(wait_equal("balance", kBalance)) << when << scenario_.program().output();
     EXPECT_TRUE(wait_equal("large", kLarge)) << when << scenario_.program().output();
+    EXPECT_TRUE(wait_equal("by_owner", kByOwner)) << when << scenario_.program().output();
+    EXPECT_TRUE(wait_equal("most", kMost)) << when << scenario_.program().output();
   }
   // Inserts, updates that leave the note, deletes, and keys that change.
   static std::string changes(int i) {
@@ -99,7 +109,7 @@ class Release : public testing::Test {
         i);
   }
 
-  Scenario scenario_{kSetup, two_views() + "engine: {mirrors: needed_columns}\n", "[public.*]",
+  Scenario scenario_{kSetup, views() + "engine: {mirrors: needed_columns}\n", "[public.*]",
                      ", catalog_interval: 200ms"};
 };
 
@@ -145,8 +155,7 @@ TEST_F(Release, AViewThatNeedsRowsHasThemReadUnderLoadAndKills) {
   std::jthread load([&] {
     for (int i = 1; !stop; ++i) scenario_.sql(changes(i));
   });
-  write(fmt::format("views: {{balance: \"{}\", large: \"{}\", by_owner: \"{}\"}}\n", kBalance,
-                    kLarge, kByOwner));
+  write(views(fmt::format(", first: \"{}\"", kFirst)));
   const HttpAnswer answer = reload();
   EXPECT_EQ(answer.status, 200) << answer.body;
   scenario_.program().kill();
@@ -155,14 +164,14 @@ TEST_F(Release, AViewThatNeedsRowsHasThemReadUnderLoadAndKills) {
   stop = true;
   load.join();
   ASSERT_TRUE(scenario_.program().wait_position(scenario_.sql("SELECT pg_current_wal_lsn()")));
-  EXPECT_TRUE(wait_equal("by_owner", kByOwner)) << scenario_.program().output();
-  expect_equal("with the join");
+  EXPECT_TRUE(wait_equal("first", kFirst)) << scenario_.program().output();
+  expect_equal("with its rows");
   // Without it they go again.
-  write(two_views());
+  write(views());
   EXPECT_EQ(reload().status, 200);
   EXPECT_TRUE(wait_released());
   ASSERT_TRUE(scenario_.change(changes(3)));
-  expect_equal("without the join");
+  expect_equal("without them");
 }
 
 TEST_F(Release, AnotherIdentityShapeOrReadingBringsRowsBack) {

@@ -314,6 +314,10 @@ const strategyWords: Readonly<Record<string, { text: string; meaning: string }>>
     text: 'recompute',
     meaning: 'The whole view is computed again, and the differences are kept.',
   },
+  isolated: {
+    text: 'isolated',
+    meaning: 'Computed beside the other views, and true at a position of its own, behind theirs.',
+  },
 };
 export const strategyOf = (name: string): { text: string; meaning: string } =>
   strategyWords[name] ?? { text: name, meaning: '' };
