@@ -3,8 +3,10 @@
 
 usage: lint.py [--fix] [--jobs N] [--only format,layers,tidy,web]
 
-clang-tidy takes seconds a file, so a file that was clean is looked at again only when it, one of the
-headers that it includes, .clang-tidy or its compile command has changed. --fix formats instead.
+clang-tidy takes seconds a file, most of them for headers, so it looks at some files of a folder in
+one translation unit; where that finds anything, or where they do not stand together, at each alone. A
+file that was clean is looked at again only when it, one of the headers that it includes, .clang-tidy
+or its compile command has changed. --fix formats instead.
 """
 import argparse
 import concurrent.futures
@@ -23,6 +25,7 @@ BUILD = ROOT / "build" / "dev"
 # GCC's own warning options, which are in the compile commands.
 EXTRA = ["--extra-arg=-Wno-unknown-warning-option"]
 VERSION = 14  # Debian 12's; another version formats and warns differently
+FILES_AT_ONCE_MAX = 4  # for clang-tidy; of more, too many define the same name
 
 
 def run(command, **options):
@@ -89,6 +92,27 @@ def fingerprint(entry, deps, base):
     return digest.hexdigest()
 
 
+def together(entries):
+    """The entries in lists that one translation unit can hold: of one folder, compiled alike."""
+    alike = {}
+    for entry in entries:
+        options = re.sub(r" -o \S+ -c \S+", "", entry["command"])
+        alike.setdefault((pathlib.Path(entry["file"]).parent, options), []).append(entry)
+    for files in alike.values():
+        count = -(-len(files) // FILES_AT_ONCE_MAX)
+        yield from (files[part::count] for part in range(count))
+
+
+def unit_of(files, number):
+    """The compile command of a translation unit made of these files, which are of one list."""
+    first = files[0]
+    if len(files) == 1:
+        return first
+    unit = BUILD / "tidy" / f"{number}.cc"
+    unit.write_text("".join(f'#include "{entry["file"]}"\n' for entry in files))
+    return {**first, "file": str(unit), "command": first["command"].replace(first["file"], str(unit))}
+
+
 def check_tidy(arguments):
     commands = BUILD / "compile_commands.json"
     if not commands.exists():
@@ -101,17 +125,29 @@ def check_tidy(arguments):
     entries = [entry for entry in json.loads(commands.read_text())
                if ROOT in pathlib.Path(entry["file"]).parents]
     prints = {entry["file"]: fingerprint(entry, deps, base) for entry in entries}
-    todo = [name for name in prints if clean.get(name) != prints[name]]
-    faults = []
-    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        results = pool.map(lambda name: run([tidy, "-p", BUILD, "--quiet", *EXTRA, name]), todo)
-        for name, (code, output) in zip(todo, results):
-            if code == 0:
-                clean[name] = prints[name]
-            else:
-                lines = [line for line in output.splitlines()
-                         if "warnings generated" not in line and "warnings treated" not in line]
-                faults.append("\n".join(lines))
+    todo = [entry for entry in entries if clean.get(entry["file"]) != prints[entry["file"]]]
+    database = BUILD / "tidy"
+    database.mkdir(exist_ok=True)
+
+    def look_at(lists):
+        """Notes the files that are clean; the others' lists, with what was said of them."""
+        units = [unit_of(files, number) for number, files in enumerate(lists)]
+        (database / "compile_commands.json").write_text(json.dumps(units))
+        with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+            results = pool.map(lambda unit: run([tidy, "-p", database, "--quiet", *EXTRA, unit["file"]]), units)
+            for files, (code, output) in zip(lists, results):
+                if code != 0:
+                    yield files, output
+                    continue
+                for entry in files:
+                    clean[entry["file"]] = prints[entry["file"]]
+
+    lists = [*together(todo)]
+    alone = [[entry] for files in lists if len(files) == 1 for entry in files]
+    alone += [[entry] for files, _ in look_at([files for files in lists if len(files) > 1]) for entry in files]
+    faults = ["\n".join(line for line in output.splitlines()
+                        if "warnings generated" not in line and "warnings treated" not in line)
+              for _, output in look_at(alone)]
     memory.write_text(json.dumps(clean))
     print(f"  clang-tidy: {len(todo)} of {len(entries)} files looked at, the others have not changed")
     return faults
