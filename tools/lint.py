@@ -26,6 +26,9 @@ BUILD = ROOT / "build" / "dev"
 EXTRA = ["--extra-arg=-Wno-unknown-warning-option"]
 VERSION = 14  # Debian 12's; another version formats and warns differently
 FILES_AT_ONCE_MAX = 4  # for clang-tidy; of more, too many define the same name
+# A check that sees nothing in files which others include, and what it is about.
+MAIN_FILE_CHECK = "misc-unused-using-decls"
+USING_DECLARATION = re.compile(r"\busing [\w:]+;")
 
 
 def run(command, **options):
@@ -103,52 +106,71 @@ def together(entries):
         yield from (files[part::count] for part in range(count))
 
 
-def unit_of(files, number):
+def unit_of(files, path):
     """The compile command of a translation unit made of these files, which are of one list."""
     first = files[0]
     if len(files) == 1:
         return first
-    unit = BUILD / "tidy" / f"{number}.cc"
-    unit.write_text("".join(f'#include "{entry["file"]}"\n' for entry in files))
-    return {**first, "file": str(unit), "command": first["command"].replace(first["file"], str(unit))}
+    path.write_text("".join(f'#include "{entry["file"]}"\n' for entry in files))
+    return {**first, "file": str(path), "command": first["command"].replace(first["file"], str(path))}
+
+
+def tidy(entries, folder, jobs):
+    """Looks at files by their compile commands; those that are clean, and what is wrong with others.
+
+    `folder` is for translation units, below one with a .clang-tidy.
+    """
+    program = tool("clang-tidy")
+    folder.mkdir(exist_ok=True)
+
+    def look_at(lists, *options):
+        units = [unit_of(files, folder / f"{number}.cc") for number, files in enumerate(lists)]
+        (folder / "compile_commands.json").write_text(json.dumps(units))
+        command = [program, "-p", folder, "--quiet", *EXTRA, *options]
+        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+            results = pool.map(lambda unit: run([*command, unit["file"]]), units)
+            return [(files, "" if code == 0 else output or f"{files[0]['file']}: clang-tidy ended with {code}")
+                    for files, (code, output) in zip(lists, results)]
+
+    lists = [*together(entries)]
+    alone = [files for files in lists if len(files) == 1]
+    clean, declares = [], []
+    for files, output in look_at([files for files in lists if len(files) > 1]):
+        for entry in files:
+            if output:
+                alone.append([entry])
+            elif USING_DECLARATION.search(pathlib.Path(entry["file"]).read_text()):
+                declares.append([entry])
+            else:
+                clean.append(entry)
+    faults = []
+    for files, output in look_at(alone) + look_at(declares, f"--checks=-*,{MAIN_FILE_CHECK}"):
+        if output:
+            faults.append("\n".join(line for line in output.splitlines()
+                                    if "warnings generated" not in line and "warnings treated" not in line))
+        else:
+            clean += files
+    return clean, faults
 
 
 def check_tidy(arguments):
     commands = BUILD / "compile_commands.json"
     if not commands.exists():
         return ["clang-tidy needs build/dev: run make test-fast or cmake --preset dev first"]
-    tidy = tool("clang-tidy")
-    base = (ROOT / ".clang-tidy").read_bytes() + run([tidy, "--version"])[1].encode()
+    code, output = run([sys.executable, ROOT / "tools" / "lint_test.py"])
+    if code != 0:
+        return [output.strip()]
+    base = (ROOT / ".clang-tidy").read_bytes() + run([tool("clang-tidy"), "--version"])[1].encode()
     deps = included_files()
     memory = BUILD / "clean_files.json"
-    clean = json.loads(memory.read_text()) if memory.exists() else {}
+    known = json.loads(memory.read_text()) if memory.exists() else {}
     entries = [entry for entry in json.loads(commands.read_text())
                if ROOT in pathlib.Path(entry["file"]).parents]
     prints = {entry["file"]: fingerprint(entry, deps, base) for entry in entries}
-    todo = [entry for entry in entries if clean.get(entry["file"]) != prints[entry["file"]]]
-    database = BUILD / "tidy"
-    database.mkdir(exist_ok=True)
-
-    def look_at(lists):
-        """Notes the files that are clean; the others' lists, with what was said of them."""
-        units = [unit_of(files, number) for number, files in enumerate(lists)]
-        (database / "compile_commands.json").write_text(json.dumps(units))
-        with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-            results = pool.map(lambda unit: run([tidy, "-p", database, "--quiet", *EXTRA, unit["file"]]), units)
-            for files, (code, output) in zip(lists, results):
-                if code != 0:
-                    yield files, output
-                    continue
-                for entry in files:
-                    clean[entry["file"]] = prints[entry["file"]]
-
-    lists = [*together(todo)]
-    alone = [[entry] for files in lists if len(files) == 1 for entry in files]
-    alone += [[entry] for files, _ in look_at([files for files in lists if len(files) > 1]) for entry in files]
-    faults = ["\n".join(line for line in output.splitlines()
-                        if "warnings generated" not in line and "warnings treated" not in line)
-              for _, output in look_at(alone)]
-    memory.write_text(json.dumps(clean))
+    todo = [entry for entry in entries if known.get(entry["file"]) != prints[entry["file"]]]
+    clean, faults = tidy(todo, BUILD / "tidy", arguments.jobs)
+    known.update({entry["file"]: prints[entry["file"]] for entry in clean})
+    memory.write_text(json.dumps(known))
     print(f"  clang-tidy: {len(todo)} of {len(entries)} files looked at, the others have not changed")
     return faults
 
