@@ -354,7 +354,8 @@ TEST(EngineRandom, MirrorsDeltasAndActivityEqualTheModel) {
   for (unsigned run = 0; run < 4; ++run) {
     SCOPED_TRACE(fmt::format("seed {} run {}", seed, run));
     World world(seed + run);
-    for (int step = 0; step < 60; ++step) {
+    const int steps = harness::random_rounds(60);
+    for (int step = 0; step < steps; ++step) {
       SCOPED_TRACE(fmt::format("step {}", step));
       world.step();
       world.check();

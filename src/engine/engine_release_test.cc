@@ -581,7 +581,8 @@ TEST(EngineReleaseRandom, ChangesEqualThoseOfAMirrorWithRows) {
   for (unsigned run = 0; run < 4; ++run) {
     SCOPED_TRACE(fmt::format("seed {} run {}", seed, run));
     Twins twins(seed + run);
-    for (int step = 0; step < 60; ++step) {
+    const int steps = harness::random_rounds(60);
+    for (int step = 0; step < steps; ++step) {
       SCOPED_TRACE(fmt::format("step {}", step));
       twins.step();
       if (testing::Test::HasFailure()) return;

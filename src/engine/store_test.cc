@@ -394,7 +394,8 @@ class StoreModelTest : public StoreTest, public testing::WithParamInterface<int>
                                .run_rows = pick(20) + 1,
                                .work = std::make_shared<StoreWork>()};
     open(spec, options);
-    for (int batch = 0; batch < 90 && !HasFailure(); ++batch) {
+    const int batches = harness::random_rounds(90);
+    for (int batch = 0; batch < batches && !HasFailure(); ++batch) {
       const std::size_t what = pick(40);
       if (what == 0) open(spec, options);
       if (what == 1) checkpoint();

@@ -205,7 +205,8 @@ class TemporalRandomTest : public ViewFixture {
 TEST_F(TemporalRandomTest, EveryViewEqualsItsSelectAtTheClocksMoment) {
   open_all();
   std::string before;
-  for (int round = 0; round < 24 && !HasFailure(); ++round) {
+  const int rounds = harness::random_rounds(24, 10);
+  for (int round = 0; round < rounds && !HasFailure(); ++round) {
     move_clock();
     if (up_to(2) == 0)
       pass();

@@ -529,12 +529,13 @@ class ViewRandomTest : public ViewFixture {
       EXPECT_THAT(strategy(view.name), testing::StartsWith(std::string(view.strategy) + ":"))
           << view.name;
     for (const RandomView& view : views) ASSERT_EQ(error_of(view.name), "live") << view.name;
-    for (int batch = 0; batch < batches; ++batch) {
+    const int rounds = harness::random_rounds(batches, 8);
+    for (int batch = 0; batch < rounds; ++batch) {
+      if (batch % 8 == 7) open_all();
       random_batch();
       if (HasFatalFailure()) return;
       compare(batch);
       if (HasFatalFailure()) return;
-      if (batch % 8 == 7) open_all();
     }
   }
 

@@ -6,6 +6,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
@@ -83,6 +84,14 @@ unsigned test_seed() {
                                          : std::random_device{}();
   std::printf("seed: PGWEIR_SEED=%u\n", seed);
   return seed;
+}
+
+int random_rounds(int wanted, int at_least) {
+#ifdef PGWEIR_SANITIZED
+  return std::max(wanted / 3, at_least);
+#else
+  return std::max(wanted, at_least);
+#endif
 }
 
 }  // namespace pgweir::harness

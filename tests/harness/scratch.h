@@ -27,4 +27,9 @@ int free_port();
 // Prints the seed, so that a failing random test can be repeated with PGWEIR_SEED=N.
 unsigned test_seed();
 
+// How often a random test does what it does: a third of `wanted` times, but not fewer than
+// `at_least`, where a sanitizer watches. That build takes ten times as long for each, and looks at
+// how the code does it; all others look at the answers.
+int random_rounds(int wanted, int at_least = 1);
+
 }  // namespace pgweir::harness
