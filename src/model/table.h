@@ -13,6 +13,20 @@ constexpr std::uint32_t value(Oid oid) {
   return static_cast<std::uint32_t>(oid);
 }
 
+// What events say of a type beyond its number; empty where unknown.
+struct TypeFacts {
+  // Of a domain those of what is underneath, else the column's own.
+  std::string name;  // as format_type() prints it without a modifier: "public.hstore"
+  std::int32_t modifier = -1;
+  // Of an array what its elements are.
+  Oid element{};  // the built-in type underneath, as Column::base_type
+  std::string element_name;
+  // Of an enum, or of an array's elements, in their order.
+  std::vector<std::string> labels;
+
+  bool operator==(const TypeFacts&) const = default;
+};
+
 struct Column {
   std::string name;
   Oid type{};
@@ -30,6 +44,9 @@ struct Column {
   // What rows have that were there when the column was added with a constant default: PostgreSQL
   // sends no row events for them.
   std::optional<std::string> missing;
+  TypeFacts facts;
+  // The default, as SQL: "'anon'::text", "nextval('item_id_seq'::regclass)".
+  std::string default_value;
 
   bool operator==(const Column&) const = default;
 };

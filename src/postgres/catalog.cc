@@ -39,7 +39,15 @@ SELECT c.oid, n.nspname, c.relname, c.relreplident,
               SELECT (m.attmissingval::text::text[])[1]
                 FROM pg_partition_tree(c.oid) t JOIN pg_attribute m ON m.attrelid = t.relid
                WHERE m.attname = a.attname AND m.atthasmissing LIMIT 1) END,
-       c.relfilenode, c.relnatts, c.relkind
+       c.relfilenode, c.relnatts, c.relkind,
+       format_type(base.oid, NULL), base.typmod, element.oid, element.underlying,
+       format_type(element.underlying, NULL),
+       (SELECT string_agg(replace(replace(e.enumlabel, chr(92), repeat(chr(92), 2)), chr(10),
+                                  chr(92) || 'n'), chr(10) ORDER BY e.enumsortorder)
+          FROM pg_enum e WHERE e.enumtypid = coalesce(element.underlying, base.oid)),
+       CASE WHEN a.attgenerated = '' THEN (
+         SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
+          WHERE d.adrelid = c.oid AND d.adnum = a.attnum) END
   FROM wanted w
   JOIN pg_class c ON c.oid = w.id
   JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -48,12 +56,17 @@ SELECT c.oid, n.nspname, c.relname, c.relreplident,
   LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
                           {}
   LEFT JOIN LATERAL (
-    WITH RECURSIVE under(oid, typtype, typbasetype) AS (
-      SELECT t.oid, t.typtype, t.typbasetype FROM pg_type t WHERE t.oid = a.atttypid
+    WITH RECURSIVE under(oid, typtype, typbasetype, typmod) AS (
+      SELECT t.oid, t.typtype, t.typbasetype, a.atttypmod FROM pg_type t WHERE t.oid = a.atttypid
       UNION ALL
-      SELECT t.oid, t.typtype, t.typbasetype FROM under u JOIN pg_type t ON t.oid = u.typbasetype
+      SELECT t.oid, t.typtype, t.typbasetype, d.typtypmod
+        FROM under u JOIN pg_type d ON d.oid = u.oid JOIN pg_type t ON t.oid = u.typbasetype
        WHERE u.typtype = 'd')
-    SELECT u.oid FROM under u WHERE u.typtype <> 'd') base ON true
+    SELECT u.oid, u.typmod FROM under u WHERE u.typtype <> 'd') base ON true
+  LEFT JOIN LATERAL (
+    SELECT e.oid, CASE WHEN e.typtype = 'd' THEN e.typbasetype ELSE e.oid END AS underlying
+      FROM pg_type t JOIN pg_type e ON e.oid = t.typelem
+     WHERE t.oid = base.oid AND t.typcategory = 'A') element ON true
  ORDER BY w.pos, a.attnum)";
 
 constexpr const char* kNotGenerated = "AND a.attgenerated = ''";
@@ -185,6 +198,38 @@ std::uint32_t number_of(const QueryResult& rows, int row, int column) {
   return static_cast<std::uint32_t>(rows.integer(row, column));
 }
 
+model::Oid built_in(std::int64_t type) {
+  return model::Oid{type > 0 && type < kFirstOtherOid ? static_cast<std::uint32_t>(type)
+                                                      : kTextOid};
+}
+
+// Lines, in which "\\" is a backslash and "\n" a newline.
+std::vector<std::string> labels_of(std::string_view lines) {
+  std::vector<std::string> labels(1);
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    if (lines[i] == '\n') {
+      labels.emplace_back();
+    } else if (lines[i] == '\\' && i + 1 < lines.size()) {
+      labels.back() += lines[++i] == 'n' ? '\n' : lines[i];
+    } else {
+      labels.back() += lines[i];
+    }
+  }
+  return labels;
+}
+
+model::TypeFacts type_facts_of(const QueryResult& rows, int row) {
+  model::TypeFacts facts;
+  facts.name = rows.text(row, 19);
+  facts.modifier = static_cast<std::int32_t>(rows.integer(row, 20));
+  if (!rows.is_null(row, 21)) {
+    facts.element = built_in(rows.integer(row, 22));
+    facts.element_name = rows.text(row, 23);
+  }
+  if (!rows.is_null(row, 24)) facts.labels = labels_of(rows.text(row, 24));
+  return facts;
+}
+
 Column column_of(const QueryResult& rows, int row) {
   Column column;
   column.name = rows.text(row, 4);
@@ -192,13 +237,13 @@ Column column_of(const QueryResult& rows, int row) {
   column.type_modifier = static_cast<std::int32_t>(rows.integer(row, 6));
   column.type_name = rows.text(row, 7);
   column.not_null = rows.boolean(row, 8);
-  const std::int64_t base = rows.integer(row, 9);
-  column.base_type =
-      model::Oid{base > 0 && base < kFirstOtherOid ? static_cast<std::uint32_t>(base) : kTextOid};
+  column.base_type = built_in(rows.integer(row, 9));
   column.in_key = rows.boolean(row, 11);
   column.number = static_cast<std::int16_t>(rows.integer(row, 13));
   column.revision = number_of(rows, row, 14);
   if (!rows.is_null(row, 15)) column.missing = rows.text(row, 15);
+  column.facts = type_facts_of(rows, row);
+  if (!rows.is_null(row, 25)) column.default_value = rows.text(row, 25);
   return column;
 }
 

@@ -1,7 +1,12 @@
 #include "postgres/catalog.h"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
 
 #include "harness/cluster.h"
 #include "model/table_change.h"
@@ -143,6 +148,46 @@ TEST(Catalog, ReadsAllFactsOfTables) {
     EXPECT_EQ(back.table, table);
     EXPECT_EQ(back.relation_message, "Rxyz");
   }
+}
+
+// What events say of a type: "name:underlying/modifier [element] {labels} =default".
+std::string type_facts(const model::Column& column) {
+  const model::TypeFacts& facts = column.facts;
+  std::string out = fmt::format("{}:{}/{}", column.name, facts.name, facts.modifier);
+  if (facts.element != model::Oid{})
+    out += fmt::format(" [{} {}]", value(facts.element), facts.element_name);
+  if (!facts.labels.empty()) out += fmt::format(" {{{}}}", fmt::join(facts.labels, "|"));
+  if (!column.default_value.empty()) out += " =" + column.default_value;
+  return out;
+}
+
+TEST(Catalog, ReadsWhatEventsSayOfTypes) {
+  auto& cluster = shared_cluster();
+  const std::string database = cluster.create_database();
+  cluster.sql(
+      "CREATE TYPE mood AS ENUM ('sad', 'o\\k', E'a\nb');"
+      "CREATE DOMAIN amount AS numeric(10,2); CREATE DOMAIN tip AS amount CHECK (VALUE > 0);"
+      "CREATE DOMAIN small AS int;"
+      "CREATE TABLE t (id serial, d tip DEFAULT 1.5, m mood DEFAULT 'sad', ms mood[],"
+      " ns numeric(6,1)[], ss small[], b bit(3), t text NOT NULL DEFAULT 'it''s', plain text,"
+      " i int GENERATED ALWAYS AS IDENTITY, at timestamptz(3) DEFAULT '2024-01-01 00:00:00+00')",
+      database);
+  auto connection = Connection::open({.url = cluster.url(database)});
+  const auto found = expand_tables(*connection, std::vector<std::string>{"*.*"}, {}).value();
+  const auto tables = read_tables(*connection, {{found.tables[0].id}}).value();
+  std::vector<std::string> facts;
+  for (const model::Column& column : tables[0].columns) facts.push_back(type_facts(column));
+  EXPECT_THAT(facts,
+              testing::ElementsAre(
+                  "id:integer/-1 =nextval('public.t_id_seq'::regclass)", "d:numeric/655366 =1.5",
+                  "m:public.mood/-1 {sad|o\\k|a\nb} ='sad'::public.mood",
+                  "ms:public.mood[]/-1 [25 public.mood] {sad|o\\k|a\nb}",
+                  "ns:numeric[]/393221 [1700 numeric]", "ss:public.small[]/-1 [23 integer]",
+                  "b:bit/3", "t:text/-1 ='it''s'::text", "plain:text/-1", "i:integer/-1",
+                  "at:timestamp with time zone/3 ='2024-01-01 00:00:00+00'::timestamp with time "
+                  "zone"));
+  EXPECT_EQ(encode_table(tables[0])[0], 6);
+  EXPECT_EQ(decode_table(encode_table(tables[0])).value(), tables[0]);
 }
 
 // PostgreSQL 15 and later.

@@ -88,6 +88,8 @@ Table with_facts(Table relation, const Table& facts) {
     column.number = known.number;
     column.revision = known.revision;
     column.missing = known.missing;
+    column.facts = known.facts;
+    column.default_value = known.default_value;
   }
   relation.storage = facts.storage;
   relation.numbers_max = facts.numbers_max;

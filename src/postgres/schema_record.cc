@@ -1,6 +1,8 @@
 // The bytes of tables and schema records.
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "postgres/catalog.h"
 
@@ -11,9 +13,9 @@ using model::Table;
 
 // Persisted in the log: raise it with every change of the layout, and keep reading the old ones.
 // Version 2 added the facts that follow a table through changes of its shape, 3 the row filter, 4
-// when partitions were attached, 5 what publishes it; a table is written as the first that can tell
-// of it.
-constexpr std::uint8_t kTableVersion = 5;
+// when partitions were attached, 5 what publishes it, 6 what events say of types; a table is
+// written as the first that can tell of it.
+constexpr std::uint8_t kTableVersion = 6;
 constexpr std::uint8_t kSchemaVersion = 1;
 constexpr std::uint32_t kColumnsMax = 1600;  // PostgreSQL's own limit
 
@@ -31,10 +33,37 @@ Error damaged(std::string_view what, const FileReader& in) {
                fmt::format("at byte {}", in.offset()));
 }
 
+bool has_type_facts(const Column& column) {
+  return column.facts != model::TypeFacts{} || !column.default_value.empty();
+}
+
 std::uint8_t version_of(const Table& table) {
-  if (!table.published_by.empty()) return kTableVersion;
+  if (std::any_of(table.columns.begin(), table.columns.end(), has_type_facts)) return kTableVersion;
+  if (!table.published_by.empty()) return 5;
   if (!table.partitions.empty()) return 4;
   return table.row_filter.empty() ? 2 : 3;
+}
+
+// Of each column, since version 6.
+void append_type_facts(std::string& out, const Column& column) {
+  append_text(out, column.facts.name);
+  append_file(out, column.facts.modifier);
+  append_file(out, model::value(column.facts.element));
+  append_text(out, column.facts.element_name);
+  append_file(out, static_cast<std::uint32_t>(column.facts.labels.size()));
+  for (const std::string& label : column.facts.labels) append_text(out, label);
+  append_text(out, column.default_value);
+}
+
+void read_type_facts(FileReader& in, Column& column) {
+  column.facts.name = read_text(in);
+  column.facts.modifier = in.read<std::int32_t>();
+  column.facts.element = model::Oid{in.read<std::uint32_t>()};
+  column.facts.element_name = read_text(in);
+  const auto labels = in.read<std::uint32_t>();
+  for (std::uint32_t i = 0; i < labels && in.ok(); ++i)
+    column.facts.labels.emplace_back(read_text(in));
+  column.default_value = read_text(in);
 }
 
 // Of the table as a whole, since version 2.
@@ -96,6 +125,8 @@ std::string encode_table(const Table& table) {
   if (version < 5) return out;
   append_file(out, static_cast<std::uint32_t>(table.published_by.size()));
   for (const std::uint64_t each : table.published_by) append_file(out, each);
+  if (version < 6) return out;
+  for (const Column& column : table.columns) append_type_facts(out, column);
   return out;
 }
 
@@ -143,6 +174,9 @@ Result<Table> decode_table(std::string_view bytes) {
   const auto publishers = version >= 5 ? in.read<std::uint32_t>() : 0;
   for (std::uint32_t i = 0; i < publishers && in.ok(); ++i)
     table.published_by.push_back(in.read<std::uint64_t>());
+  if (version >= 6) {
+    for (Column& column : table.columns) read_type_facts(in, column);
+  }
   if (!in.ok() || !in.at_end()) return damaged("table", in);
   return table;
 }
