@@ -59,6 +59,14 @@ std::optional<Decimal> parse(std::string_view text) {
   return out;
 }
 
+// What a double can be: others are no numbers in most readers of JSON.
+bool is_in_range(const Decimal& number, std::string_view text) {
+  constexpr int kSurely = 308;
+  if (number.exponent <= kSurely) return true;
+  double value = 0;
+  return std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc();
+}
+
 // As the JDK specifies: plain from 10^-3 up to 10^7, a digit on each side of the point always.
 void append_java(const Decimal& number, std::string& out) {
   const std::string& digits = number.digits;
@@ -196,7 +204,7 @@ void append_two_complement(bool negative, std::uint64_t magnitude, std::string& 
 bool append_java_double(std::string_view text, std::string& out) {
   if (append_special(text, out)) return true;
   const std::optional<Decimal> number = parse(text);
-  if (!number) return false;
+  if (!number || !is_in_range(*number, text)) return false;
   append_java(*number, out);
   return true;
 }

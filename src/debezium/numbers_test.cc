@@ -50,6 +50,8 @@ TEST(Numbers, FloatsAreSpelledAsJavaDoes) {
       {"1e", "refused"},
       {"1.2.3", "refused"},
       {"abc", "refused"},
+      {"9e308", "refused"},
+      {"1e99999999999", "refused"},
   };
   for (const auto& [text, expected] : kCases) EXPECT_EQ(java(text), expected) << text;
 }

@@ -98,10 +98,11 @@ void append_number(std::int64_t number, std::string& out) {
 }
 
 bool append_integer(std::string_view text, std::string& out) {
-  if (text.empty()) return false;
-  for (std::size_t i = text[0] == '-' ? 1 : 0; i < text.size(); ++i) {
-    if (text[i] < '0' || text[i] > '9') return false;
-  }
+  const std::string_view digits = text.substr(text.starts_with('-') ? 1 : 0);
+  constexpr std::size_t kDigitsMax = 19;  // of 64 bits
+  if (digits.empty() || digits.size() > kDigitsMax) return false;
+  if (digits[0] == '0' && digits.size() > 1) return false;
+  if (digits.find_first_not_of("0123456789") != std::string_view::npos) return false;
   out += text;
   return true;
 }
