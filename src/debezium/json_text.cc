@@ -66,21 +66,20 @@ void append_json_string(std::string_view text, std::string& out) {
 }
 
 void append_base64(std::string_view bytes, Base64 alphabet, std::string& out) {
-  constexpr std::string_view kCommon =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-  const std::string_view last = alphabet == Base64::kStandard ? "+/" : "-_";
-  const auto letter = [&](std::uint32_t six) {
-    return six < kCommon.size() ? kCommon[six] : last[six - kCommon.size()];
-  };
+  constexpr std::string_view kStandard =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  constexpr std::string_view kUrlSafe =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  const std::string_view letters = alphabet == Base64::kStandard ? kStandard : kUrlSafe;
   for (std::size_t at = 0; at < bytes.size(); at += 3) {
     const std::size_t count = bytes.size() - at < 3 ? bytes.size() - at : 3;
     std::uint32_t group = 0;
     for (std::size_t i = 0; i < 3; ++i)
       group = group << 8 | (i < count ? static_cast<unsigned char>(bytes[at + i]) : 0u);
-    out += letter(group >> 18);
-    out += letter(group >> 12 & 0x3f);
-    out += count > 1 ? letter(group >> 6 & 0x3f) : '=';
-    out += count > 2 ? letter(group & 0x3f) : '=';
+    const char four[] = {letters[group >> 18], letters[group >> 12 & 0x3f],
+                         count > 1 ? letters[group >> 6 & 0x3f] : '=',
+                         count > 2 ? letters[group & 0x3f] : '='};
+    out.append(four, sizeof four);
   }
 }
 

@@ -190,10 +190,30 @@ void append_two_complement(bool negative, std::vector<std::uint32_t> words, std:
   bytes.erase(start, first - start);
 }
 
-// What nearly all numerics are.
-void append_two_complement(bool negative, std::uint64_t magnitude, std::string& bytes) {
-  const auto number =
-      negative ? -static_cast<std::int64_t>(magnitude) : static_cast<std::int64_t>(magnitude);
+// What nearly all numerics are: at most 18 digits, none of them behind `scale`. Nothing for others,
+// and for what is no number.
+std::optional<std::int64_t> small_unscaled(std::string_view numeric, std::uint32_t scale) {
+  constexpr std::size_t kDigitsMax = 18;
+  const bool negative = numeric.starts_with('-');
+  if (negative) numeric.remove_prefix(1);
+  if (numeric.empty() || numeric == "." || numeric.size() + scale > kDigitsMax) return std::nullopt;
+  std::int64_t number = 0;
+  std::uint32_t left = scale;
+  bool behind_point = false;
+  for (const char c : numeric) {
+    if (c == '.' && !behind_point) {
+      behind_point = true;
+      continue;
+    }
+    if (!is_digit(c) || (behind_point && left == 0)) return std::nullopt;
+    number = number * 10 + (c - '0');
+    left -= behind_point ? 1 : 0;
+  }
+  for (; left > 0; --left) number *= 10;
+  return negative ? -number : number;
+}
+
+void append_two_complement(std::int64_t number, std::string& bytes) {
   int count = 1;
   while (count < 8 && (number >> (8 * count - 1)) != (number < 0 ? -1 : 0)) ++count;
   for (int i = count - 1; i >= 0; --i) bytes += static_cast<char>(number >> (8 * i) & 0xff);
@@ -225,17 +245,13 @@ bool append_as_double(std::string_view numeric, std::string& out) {
 }
 
 bool append_unscaled(std::string_view numeric, std::uint32_t scale, std::string& bytes) {
-  constexpr std::size_t kDigitsOfInt64 = 18;
+  if (const std::optional<std::int64_t> small = small_unscaled(numeric, scale)) {
+    append_two_complement(*small, bytes);
+    return true;
+  }
   const std::optional<Unscaled> number = unscaled(numeric, scale);
   if (!number) return false;
-  if (number->digits.size() <= kDigitsOfInt64) {
-    std::uint64_t magnitude = 0;
-    for (const char c : number->digits)
-      magnitude = magnitude * 10 + static_cast<std::uint64_t>(c - '0');
-    append_two_complement(number->negative, magnitude, bytes);
-  } else {
-    append_two_complement(number->negative, words_of(number->digits), bytes);
-  }
+  append_two_complement(number->negative, words_of(number->digits), bytes);
   return true;
 }
 

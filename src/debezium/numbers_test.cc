@@ -117,6 +117,9 @@ TEST(Numbers, UnscaledIntegersHaveTheFewestBytes) {
       {"NaN", 2, "refused"},
       {"Infinity", 0, "refused"},
       {"", 0, "refused"},
+      {".", 2, "refused"},
+      {"-", 2, "refused"},
+      {"1.5.", 2, "refused"},
       {"1,5", 0, "refused"},
   };
   for (const auto& [text, scale, expected] : kCases) {

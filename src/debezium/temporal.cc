@@ -153,6 +153,12 @@ std::int64_t saturated_product(std::int64_t a, std::int64_t b) {
                             : std::numeric_limits<std::int64_t>::max();
 }
 
+void append_two_digits(std::int64_t number, std::string& out) {
+  const char digits[] = {static_cast<char>('0' + number / 10),
+                         static_cast<char>('0' + number % 10)};
+  out.append(digits, sizeof digits);
+}
+
 // Behind the point, from `micros` below a second.
 void append_fraction(std::int64_t micros, int digits, std::string& out) {
   std::array<char, 6> text{};
@@ -261,13 +267,25 @@ void append_iso_date(std::int64_t days, std::string& out) {
   const std::int64_t year = date.year < 0 ? -date.year : date.year;
   if (date.year < 0) out += '-';
   if (date.year > 9999) out += '+';
-  fmt::format_to(std::back_inserter(out), "{:04}-{:02}-{:02}", year, date.month, date.day);
+  if (year > 9999) {
+    out += std::to_string(year);
+  } else {
+    append_two_digits(year / 100, out);
+    append_two_digits(year % 100, out);
+  }
+  out += '-';
+  append_two_digits(date.month, out);
+  out += '-';
+  append_two_digits(date.day, out);
 }
 
 void append_iso_time(std::int64_t micros, int fraction_digits, std::string& out) {
   micros %= kMicrosOfDay;
-  fmt::format_to(std::back_inserter(out), "{:02}:{:02}:{:02}", micros / kMicrosOfHour,
-                 micros / kMicrosOfMinute % 60, micros / kMicrosOfSecond % 60);
+  append_two_digits(micros / kMicrosOfHour, out);
+  out += ':';
+  append_two_digits(micros / kMicrosOfMinute % 60, out);
+  out += ':';
+  append_two_digits(micros / kMicrosOfSecond % 60, out);
   append_fraction(micros % kMicrosOfSecond, fraction_digits, out);
 }
 

@@ -138,6 +138,27 @@ TEST_F(EngineTest, AnyNameWorks) {
   EXPECT_EQ(engine_->mirrors().size(), std::size(cases));
 }
 
+TEST_F(EngineTest, WhatIsKnownOfATableIsKeptOverARestart) {
+  model::Table table =
+      *make_table(7, "public", "moods", {int_column("id", true), text_column("m")});
+  model::Column& mood = table.columns.back();
+  mood.missing = "sad";
+  mood.facts = {.name = "public.mood[]",
+                .modifier = 4,
+                .element = model::Oid{25},
+                .element_name = "public.mood",
+                .labels = {"sad", "o\"k"}};
+  mood.default_value = "'{sad}'::public.mood[]";
+  table.row_filter = "(id > 1)";
+  table.published_by = {7};
+  begin(10);
+  builder_->insert(std::make_shared<const model::Table>(table), {"1", "{sad}"});
+  ASSERT_EQ(apply(), "");
+  open();
+  ASSERT_EQ(engine_->mirrors().size(), 1u);
+  EXPECT_EQ(engine_->mirrors()[0].table, table);
+}
+
 TEST_F(EngineTest, NamesThatDifferOnlyInCase) {
   const auto table =
       make_table(1, "public", "t", {int_column("id", true), text_column("A"), text_column("a")});

@@ -14,6 +14,22 @@ constexpr int kFormatVersion = 3;
 // Stands in the column of the phase, added to it.
 constexpr std::int32_t kHalfApplied = 8;
 
+json to_json(const model::TypeFacts& facts) {
+  return {{"name", facts.name},
+          {"modifier", facts.modifier},
+          {"element", model::value(facts.element)},
+          {"element_name", facts.element_name},
+          {"labels", facts.labels}};
+}
+
+model::TypeFacts facts_from(const json& from) {
+  return {.name = from.at("name").get<std::string>(),
+          .modifier = from.at("modifier").get<std::int32_t>(),
+          .element = model::Oid{from.at("element").get<std::uint32_t>()},
+          .element_name = from.at("element_name").get<std::string>(),
+          .labels = from.at("labels").get<std::vector<std::string>>()};
+}
+
 json to_json(const model::Table& table) {
   json columns = json::array();
   for (const model::Column& column : table.columns) {
@@ -27,6 +43,8 @@ json to_json(const model::Table& table) {
                  {"number", column.number},
                  {"revision", column.revision}};
     if (column.missing) each["missing"] = *column.missing;
+    if (column.facts != model::TypeFacts{}) each["facts"] = to_json(column.facts);
+    if (!column.default_value.empty()) each["default"] = column.default_value;
     columns.push_back(std::move(each));
   }
   json partitions = json::array();
@@ -66,6 +84,8 @@ model::Table table_from(const json& from) {
                           .number = column.value("number", std::int16_t{0}),
                           .revision = column.value("revision", 0u)};
     if (column.contains("missing")) each.missing = column.at("missing").get<std::string>();
+    if (column.contains("facts")) each.facts = facts_from(column.at("facts"));
+    each.default_value = column.value("default", std::string());
     table.columns.push_back(std::move(each));
   }
   // Since the tables' facts are kept; in a database made before they are unknown.
