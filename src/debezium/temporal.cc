@@ -16,6 +16,10 @@ constexpr std::int64_t kMicrosOfHour = 60 * kMicrosOfMinute;
 constexpr std::int64_t kMicrosOfDay = 24 * kMicrosOfHour;
 constexpr std::int64_t kMicrosOfMonth = 2'629'800 * kMicrosOfSecond;  // 30.4375 days
 
+// Greater than any of PostgreSQL's (an interval's hours: 2,562,047,788), and small enough to count
+// with.
+constexpr std::int64_t kNumberMax = 10'000'000'000;
+
 // Reads a text from its front; every step says whether what it wanted was there.
 class Scanner {
  public:
@@ -34,7 +38,7 @@ class Scanner {
   bool take(std::int64_t& number) {
     if (!next_is_digit()) return false;
     const auto [end, failure] = std::from_chars(text_.data(), text_.data() + text_.size(), number);
-    if (failure != std::errc()) return false;
+    if (failure != std::errc() || number > kNumberMax) return false;
     text_.remove_prefix(static_cast<std::size_t>(end - text_.data()));
     return true;
   }
@@ -110,6 +114,7 @@ bool take_zone(Scanner& in, std::int64_t& east_micros) {
   if (!in.take(hours)) return false;
   if (in.take(":") && !in.take(minutes)) return false;
   if (in.take(":") && !in.take(seconds)) return false;
+  if (hours > 24 || minutes > 59 || seconds > 59) return false;
   east_micros = hours * kMicrosOfHour + minutes * kMicrosOfMinute + seconds * kMicrosOfSecond;
   if (west) east_micros = -east_micros;
   return true;
