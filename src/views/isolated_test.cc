@@ -4,54 +4,15 @@
 #include <fmt/core.h>
 
 #include "harness/file_size_limit.h"
-#include "harness/wait.h"
-#include "views/testing_listener.h"
-#include "views/view_fixture.h"
+#include "views/testing_isolated.h"
 
 namespace pgweir::views {
 namespace {
 
-using namespace std::chrono_literals;
 using engine::int_column;
 using testing::HasSubstr;
 
-class IsolatedTest : public ViewFixture {
- protected:
-  IsolatedTest() { view_options_.isolated.rest_min = Milliseconds{1}; }
-
-  static ViewSource isolated(const std::string& name, const std::string& sql) {
-    return {.name = name, .sql = sql, .isolated = true};
-  }
-  void insert(int id, int amount) {
-    begin();
-    builder().insert(entries_, {std::to_string(id), "7", std::to_string(amount)});
-    ASSERT_EQ(commit(), "");
-  }
-  ViewInfo info(const std::string& view) { return views_->view(view).value(); }
-
-  // As the follower does, until the view is what its SELECT is now. "" or why it will not be.
-  std::string catch_up(const std::string& view) {
-    const bool done = harness::wait_for(30s, [&] {
-      if (views_->is_time_due() && !engine_->let_time_pass().ok()) (void)views_->set_aside_failed();
-      const ViewInfo now = info(view);
-      return now.state == ViewState::kFailed || (now.as_of && !now.is_behind);
-    });
-    if (!done) return "it does not catch up";
-    return info(view).error ? error_of(view) : "";
-  }
-  static model::Lsn true_at(const ViewInfo& view) {
-    return view.as_of ? view.as_of->end_lsn : model::Lsn{};
-  }
-
-  const TablePtr entries_ = make_table(
-      2, "entries", {int_column("id", true), int_column("account_id"), int_column("amount")});
-  const std::string sums_ = "SELECT account_id, sum(amount) AS s FROM entries GROUP BY 1";
-  // Of a table with a few rows it takes longer than any test.
-  const std::string endless_ =
-      "SELECT count(*) AS n FROM entries a, entries b, entries c, entries d, entries e, entries f, "
-      "entries g WHERE (a.amount * b.amount + c.amount * d.amount + e.amount * f.amount + g.id) % "
-      "1000003 = 17";
-};
+class IsolatedTest : public IsolatedFixture {};
 
 TEST_F(IsolatedTest, ItIsWhatItsSelectWasAtItsPosition) {
   open({entries_}, {isolated("apart", sums_), {.name = "beside", .sql = sums_}});
@@ -91,85 +52,6 @@ TEST_F(IsolatedTest, EqualRowsAreAsManyAsTheSelectHas) {
   EXPECT_EQ(rows("SELECT * FROM apart"), "5;5");
 }
 
-TEST_F(IsolatedTest, OthersGoOnWhileItComputes) {
-  open({entries_}, {{.name = "beside", .sql = sums_}});
-  begin();
-  for (int i = 1; i <= 200; ++i)
-    builder().insert(entries_, {std::to_string(i), "7", std::to_string(i)});
-  ASSERT_EQ(commit(), "");
-  // Closing, opening and other definitions end it, however long it would have taken.
-  for (int round = 0; round < 2; ++round) {
-    open({entries_}, {isolated("endless", endless_), {.name = "beside", .sql = sums_}});
-    for (int i = 1; i <= 20; ++i) {
-      insert(1000 * (round + 1) + i, i);
-      EXPECT_EQ(difference("beside", sums_), "");
-    }
-    EXPECT_EQ(info("endless").state, ViewState::kWaiting);
-    EXPECT_FALSE(info("endless").as_of);
-  }
-  ASSERT_TRUE(views_->redefine({isolated("quick", sums_)}).ok());
-  ASSERT_EQ(catch_up("quick"), "");
-  EXPECT_EQ(difference("quick", sums_), "");
-}
-
-TEST_F(IsolatedTest, ItsRowsAndPositionOutliveARestart) {
-  open({entries_}, {isolated("apart", sums_)});
-  insert(1, 10);
-  ASSERT_EQ(catch_up("apart"), "");
-  const model::Lsn at = true_at(info("apart"));
-  open({entries_}, {isolated("apart", sums_)});
-  EXPECT_EQ(info("apart").state, ViewState::kLive);
-  EXPECT_EQ(true_at(info("apart")), at);
-  EXPECT_EQ(rows("SELECT * FROM apart"), "7|10");
-  // What came while nobody looked is seen: nothing is known to be unchanged.
-  insert(2, 5);
-  ASSERT_EQ(catch_up("apart"), "");
-  EXPECT_EQ(rows("SELECT * FROM apart"), "7|15");
-}
-
-TEST_F(IsolatedTest, DefinitionsChange) {
-  open({entries_}, {{.name = "apart", .sql = sums_}});
-  insert(1, 10);
-  ASSERT_TRUE(views_->redefine({isolated("apart", sums_)}).ok());
-  ASSERT_EQ(catch_up("apart"), "");
-  EXPECT_EQ(info("apart").strategy, "isolated");
-  EXPECT_EQ(difference("apart", sums_), "");
-  ASSERT_TRUE(views_->redefine({{.name = "apart", .sql = sums_}}).ok());
-  EXPECT_EQ(info("apart").strategy, "delta");
-  EXPECT_FALSE(info("apart").isolated);
-  insert(2, 10);
-  EXPECT_EQ(difference("apart", sums_), "");
-  ASSERT_TRUE(views_->redefine({isolated("apart", "SELECT id FROM entries")}).ok());
-  ASSERT_EQ(catch_up("apart"), "");
-  ASSERT_TRUE(views_->rebuild_view("apart").ok());
-  EXPECT_FALSE(info("apart").as_of);
-  ASSERT_EQ(catch_up("apart"), "");
-  EXPECT_EQ(rows("SELECT * FROM apart"), "1;2");
-}
-
-// What was computed of rows that are not there any more is never taken in.
-TEST_F(IsolatedTest, AnOutcomeOfAnotherStateDoesNotCount) {
-  open({entries_}, {isolated("apart", sums_)});
-  insert(1, 10);
-  ASSERT_TRUE(harness::wait_for(60s, [&] { return views_->is_time_due(); }));
-  ASSERT_TRUE(views_->rebuild_view("apart").ok());
-  ASSERT_EQ(catch_up("apart"), "");
-  EXPECT_EQ(difference("apart", sums_), "");
-}
-
-TEST_F(IsolatedTest, ATransactionThatIsRolledBackTakesNothingIn) {
-  const TablePtr other = make_table(3, "other", {int_column("id", true)});
-  open({entries_, other},
-       {isolated("apart", sums_), {.name = "fails", .sql = "SELECT 1 / (id - 5) AS q FROM other"}});
-  insert(1, 10);
-  ASSERT_TRUE(harness::wait_for(60s, [&] { return views_->is_time_due(); }));
-  begin();
-  builder().insert(other, {"5"});
-  ASSERT_EQ(commit_setting_aside(), "");
-  ASSERT_EQ(catch_up("apart"), "");
-  EXPECT_EQ(difference("apart", sums_), "");
-}
-
 TEST_F(IsolatedTest, ASelectThatFailsSetsItAside) {
   const ViewSource beside{.name = "beside", .sql = sums_};
   open(
@@ -188,10 +70,7 @@ TEST_F(IsolatedTest, ASelectThatFailsSetsItAside) {
 
 TEST_F(IsolatedTest, OneDoesNotHoldAnotherBack) {
   open({entries_}, {});
-  begin();
-  for (int i = 1; i <= 200; ++i)
-    builder().insert(entries_, {std::to_string(i), "7", std::to_string(i)});
-  ASSERT_EQ(commit(), "");
+  insert_many();
   std::vector<ViewSource> views;
   for (int i = 1; i < 4; ++i) views.push_back(isolated(fmt::format("endless_{}", i), endless_));
   views.push_back(isolated("quick", sums_));
@@ -203,10 +82,7 @@ TEST_F(IsolatedTest, OneDoesNotHoldAnotherBack) {
 // While one is computed, which ends for it.
 TEST_F(IsolatedTest, TheDatabaseIsOpenedAnew) {
   open({entries_}, {});
-  begin();
-  for (int i = 1; i <= 200; ++i)
-    builder().insert(entries_, {std::to_string(i), "7", std::to_string(i)});
-  ASSERT_EQ(commit(), "");
+  insert_many();
   ASSERT_TRUE(views_->redefine({isolated("quick", sums_)}).ok());
   ASSERT_EQ(catch_up("quick"), "");
   ASSERT_TRUE(views_->redefine({isolated("quick", sums_), isolated("endless", endless_)}).ok());
