@@ -108,7 +108,7 @@ std::vector<TableReadStatus> TableReads::status() const {
     row.estimated_rows = reading->estimated_rows;
     row.began_us = reading->began_us;
     row.message = reading->message;
-    const std::uint64_t blocks = reading->blocks;
+    const std::uint64_t blocks = reading->blocks.value_or(0);
     std::uint64_t left = 0;
     const auto count = [&](const TidRange& range) {
       const std::uint64_t from = std::min(range.from / kTidsOfBlock, blocks);
@@ -205,6 +205,8 @@ Status TableReads::read(Reading& reading) {
     Placement placement;
     placement.kind = Placement::Kind::kEnd;
     placement.reading = &reading;
+    // Chunks that held nothing did not wait for the stream, some perhaps before a start.
+    TRY_ASSIGN(placement.after, postgres::insert_lsn(connection));
     TRY_ASSIGN(const Outcome outcome, await(placement, connection));
     if (outcome == Outcome::kPlaced) return {};
     if (outcome == Outcome::kReshaped) {
@@ -221,6 +223,7 @@ void TableReads::restart(Reading& reading) {
   reading.state.todo = {TidRange{}};
   reading.state.listed.clear();
   reading.state.files.clear();
+  reading.blocks.reset();
   reading.state.rows = reading.spooled_rows = 0;
   reading.in_flight.clear();
   reading.spooled = false;
@@ -296,7 +299,7 @@ Status TableReads::read_whole(Reading& reading, postgres::Connection& connection
   {
     MutexLock lock(mutex_);
     constexpr std::uint64_t kPageBytes = 8192;
-    if (reading.blocks > options_.whole_bytes_max / kPageBytes) reading.spooled = true;
+    if (reading.blocks.value_or(0) > options_.whole_bytes_max / kPageBytes) reading.spooled = true;
   }
   if (reading.spooled) return read_spooled(reading, connection);
   Placement record;

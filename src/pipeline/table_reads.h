@@ -161,6 +161,7 @@ class TableReads {
   Status read_listed(Reading& reading, postgres::Connection& connection);
   Status read_part(Reading& reading, postgres::Connection& connection, Placement& placement,
                    std::string where, std::size_t bytes_max);
+  bool pass_empty(Reading& reading, Placement& placement) EXCLUDES(mutex_);
   Status note_files(Reading& reading, postgres::Connection& connection);
   bool was_truncated(const Reading& reading) REQUIRES(mutex_);
   Status check_files(Reading& reading, postgres::Connection& connection) EXCLUDES(mutex_);

@@ -129,7 +129,10 @@ Status TableReads::look_at_size(Reading& reading, postgres::Connection& connecti
   // The size is that of the files that the ranges mean: behind it there is nothing to read.
   TRY(check_files(reading, connection));
   MutexLock lock(mutex_);
-  reading.blocks = static_cast<std::uint64_t>(row.integer(0, 0));
+  // Rows behind the end that the first look found came later: the stream has them. So a reading
+  // does not run after the end of a table that grows.
+  const auto blocks = static_cast<std::uint64_t>(row.integer(0, 0));
+  reading.blocks = std::min(reading.blocks.value_or(blocks), blocks);
   reading.estimated_rows = row.integer(0, 1);
   return {};
 }
@@ -186,7 +189,7 @@ std::optional<TidRange> TableReads::take_range(Reading& reading) {
   if (stopping_ || !reading.failure.ok() || reading.barrier_due || todo.empty())
     return std::nullopt;
   // Rows that came into pages behind these came after the barrier: the stream has them.
-  const std::uint64_t size = reading.blocks * kTidsOfBlock;
+  const std::uint64_t size = reading.blocks.value_or(0) * kTidsOfBlock;
   while (!todo.empty() && todo.front().from >= size) todo.erase(todo.begin());
   if (todo.empty()) return std::nullopt;
   TidRange range = todo.front();
@@ -274,6 +277,19 @@ Status TableReads::read_listed(Reading& reading, postgres::Connection& connectio
   }
 }
 
+// A range that holds nothing has no place to wait for: ends of pages, and tables that most rows
+// were deleted from, have many. What the stream is still to tell of rows that moved out of it (they
+// may have to be listed) is waited for by the chunks behind it, and by the end.
+bool TableReads::pass_empty(Reading& reading, Placement& placement) {
+  if (!placement.range || !placement.chunk.lines.empty() || placement.chunk.moved) return false;
+  MutexLock lock(mutex_);
+  snapshots_.erase(placement.snapshot);
+  std::erase(reading.in_flight, *placement.range);
+  reading.passed_lsn = std::max(reading.passed_lsn, placement.after);
+  placement.outcome = Outcome::kPlaced;
+  return true;
+}
+
 // Reads rows, and waits until they are in the log, or given up.
 Status TableReads::read_part(Reading& reading, postgres::Connection& connection,
                              Placement& placement, std::string where, std::size_t bytes_max) {
@@ -311,6 +327,11 @@ Status TableReads::read_part(Reading& reading, postgres::Connection& connection,
   }
   placement.bytes = placement.chunk.lines.size();
   placement.after = placement.chunk.seen_lsn;
+  if (pass_empty(reading, placement)) return store_progress();
+  {
+    MutexLock lock(mutex_);
+    placement.after = std::max(placement.after, reading.passed_lsn);
+  }
   TRY_ASSIGN(const Outcome outcome, await(placement, connection));
   if (outcome == Outcome::kReshaped) return reshaped();
   if (outcome == Outcome::kMoved) return moved();

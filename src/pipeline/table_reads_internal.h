@@ -13,10 +13,11 @@ Error recording_lost();
 // A table in the queue. Guarded by TableReads::mutex_, but for what only the reading thread knows.
 struct TableReads::Reading {
   TableReadState state;
-  std::vector<TidRange> in_flight;  // taken out of state.todo
-  std::uint64_t step = 0;           // rows' places in a chunk
-  std::uint32_t empty_chunks = 0;   // in a row
-  std::uint64_t blocks = 0;         // of the table
+  std::vector<TidRange> in_flight;      // taken out of state.todo
+  std::uint64_t step = 0;               // rows' places in a chunk
+  std::uint32_t empty_chunks = 0;       // in a row
+  std::optional<std::uint64_t> blocks;  // of the table, when it was first looked at
+  model::Lsn passed_lsn{};              // seen by chunks that held nothing
   std::uint64_t bytes = 0;
   std::int64_t estimated_rows = -1;
   std::int64_t began_us = 0;
