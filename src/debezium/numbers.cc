@@ -239,7 +239,9 @@ bool append_as_double(std::string_view numeric, std::string& out) {
     return append_special(numeric.starts_with('-') ? "-Infinity" : "Infinity", out);
   if (failure != std::errc()) return false;
   std::array<char, 32> shortest{};
-  const auto written = std::to_chars(shortest.data(), shortest.data() + shortest.size(), value);
+  // Without a format it may write a large number out, with more digits than tell it apart.
+  const auto written = std::to_chars(shortest.data(), shortest.data() + shortest.size(), value,
+                                     std::chars_format::scientific);
   return append_java_double(
       {shortest.data(), static_cast<std::size_t>(written.ptr - shortest.data())}, out);
 }

@@ -59,6 +59,7 @@ TEST(Numbers, FloatsAreSpelledAsJavaDoes) {
 TEST(Numbers, NumericsAsDoubles) {
   constexpr Case kCases[] = {
       {"99999", "99999.0"},
+      {"12345678901234567890", "1.2345678901234567E19"},
       {"1e20", "1.0E20"},
       {"100000000000000000000", "1.0E20"},
       {"0.00000000000000000001", "1.0E-20"},
