@@ -9,37 +9,12 @@
 
 #include "debezium/column_default.h"
 #include "debezium/json_text.h"
+#include "debezium/source_block.h"
 
 namespace pgweir::debezium {
 namespace {
 
-// Version 1 of Debezium's own schema; fields in its order.
-constexpr std::string_view kSourceSchema =
-    R"({"type":"struct","fields":[{"type":"string","optional":false,"field":"version"},)"
-    R"({"type":"string","optional":false,"field":"connector"},)"
-    R"({"type":"string","optional":false,"field":"name"},)"
-    R"({"type":"int64","optional":false,"field":"ts_ms"},)"
-    R"({"type":"string","optional":true,"name":"io.debezium.data.Enum","version":1,)"
-    R"("parameters":{"allowed":"true,first,first_in_data_collection,last_in_data_collection,)"
-    R"(last,false,incremental"},"default":"false","field":"snapshot"},)"
-    R"({"type":"string","optional":false,"field":"db"},)"
-    R"({"type":"string","optional":true,"field":"sequence"},)"
-    R"({"type":"int64","optional":true,"field":"ts_us"},)"
-    R"({"type":"int64","optional":true,"field":"ts_ns"},)"
-    R"({"type":"string","optional":false,"field":"schema"},)"
-    R"({"type":"string","optional":false,"field":"table"},)"
-    R"({"type":"int64","optional":true,"field":"txId"},)"
-    R"({"type":"int64","optional":true,"field":"lsn"},)"
-    R"({"type":"int64","optional":true,"field":"xmin"},)"
-    R"({"type":"string","optional":true,"field":"origin"},)"
-    R"({"type":"int64","optional":true,"field":"origin_lsn"}],"optional":false,)"
-    R"("name":"io.debezium.connector.postgresql.Source","version":1,"field":"source"})";
-
-constexpr std::string_view kBehindSource =
-    R"({"type":"struct","fields":[{"type":"string","optional":false,"field":"id"},)"
-    R"({"type":"int64","optional":false,"field":"total_order"},)"
-    R"({"type":"int64","optional":false,"field":"data_collection_order"}],"optional":true,)"
-    R"("name":"event.block","version":1,"field":"transaction"},)"
+constexpr std::string_view kBehindTransaction =
     R"({"type":"string","optional":false,"field":"op"},)"
     R"({"type":"int64","optional":true,"field":"ts_ms"},)"
     R"({"type":"int64","optional":true,"field":"ts_us"},)"
@@ -78,6 +53,10 @@ TableEncoding::TableEncoding(const model::Table& table, const TableOptions& opti
   std::vector<std::string> schemas;
   for (std::uint32_t i = 0; i < table.columns.size(); ++i) {
     const model::Column& column = table.columns[i];
+    const std::string qualified_name = table.qualified_name() + "." + column.name;
+    if (!options.include_columns.is_empty() && !options.include_columns.matches(qualified_name))
+      continue;
+    if (options.exclude_columns.matches(qualified_name)) continue;
     std::optional<ValueType> type = ValueType::of(column, options.values);
     if (!type) continue;
     const std::optional<std::string> by_default = default_json(column.default_value, *type);
@@ -90,24 +69,36 @@ TableEncoding::TableEncoding(const model::Table& table, const TableOptions& opti
                 .name = quoted(column.name) + ":",
                 .type = std::move(*type),
                 .absent = by_default.value_or("null"),
-                .qualified_name = table.qualified_name() + "." + column.name};
+                .qualified_name = qualified_name};
     if (!by_default && !optional) field.absent = field.type.zero();
     fields_.push_back(std::move(field));
   }
+  choose_key(table, options);
   std::vector<std::string> key_schemas;
-  for (const std::uint32_t column : table.primary_key) {
-    const auto at = std::find_if(fields_.begin(), fields_.end(),
-                                 [&](const Field& field) { return field.column == column; });
-    if (at == fields_.end()) continue;
-    key_.push_back(static_cast<std::uint32_t>(at - fields_.begin()));
-    key_schemas.push_back(schemas[key_.back()]);
-  }
+  for (const std::uint32_t each : key_) key_schemas.push_back(schemas[each]);
   key_schema_ = struct_schema(key_schemas, false, "Key") + "}";
   const std::string row = struct_schema(schemas, true, "Value");
   envelope_schema_ = fmt::format(
-      R"({{"type":"struct","fields":[{0},"field":"before"}},{0},"field":"after"}},{1},{2}],)"
-      R"("optional":false,"name":"{3}.Envelope","version":2}})",
-      row, kSourceSchema, kBehindSource, topic_);
+      R"({{"type":"struct","fields":[{0},"field":"before"}},{0},"field":"after"}},{1},{2},{3}],)"
+      R"("optional":false,"name":"{4}.Envelope","version":2}})",
+      row, kSourceSchema, kTransactionBlockSchema, kBehindTransaction, topic_);
+}
+
+// The columns that message.key.columns names, else those of the primary key; of either those that
+// events have.
+void TableEncoding::choose_key(const model::Table& table, const TableOptions& options) {
+  const auto add = [&](const auto& is_it) {
+    const auto at = std::find_if(fields_.begin(), fields_.end(), is_it);
+    if (at != fields_.end()) key_.push_back(static_cast<std::uint32_t>(at - fields_.begin()));
+  };
+  for (const TableOptions::KeyColumns& chosen : options.key_columns) {
+    if (!chosen.tables.matches(table.qualified_name())) continue;
+    for (const std::string& name : chosen.columns)
+      add([&](const Field& field) { return table.columns[field.column].name == name; });
+    return;
+  }
+  for (const std::uint32_t column : table.primary_key)
+    add([&](const Field& field) { return field.column == column; });
 }
 
 // Without the closing brace: a field's name may follow.
@@ -163,12 +154,24 @@ Status TableEncoding::append_row(std::span<const model::Cell> row, std::string& 
   return {};
 }
 
+bool TableEncoding::is_same(std::uint32_t field, std::span<const model::Cell> a,
+                            std::span<const model::Cell> b) const {
+  const model::Cell& left = a[fields_[field].column];
+  const model::Cell& right = b[fields_[field].column];
+  if (left.kind == model::CellKind::kNull && right.kind == model::CellKind::kNull) return true;
+  return has_value(left) && has_value(right) && left.text() == right.text();
+}
+
 bool TableEncoding::same_key(std::span<const model::Cell> a, std::span<const model::Cell> b) const {
-  return std::all_of(key_.begin(), key_.end(), [&](std::uint32_t each) {
-    const model::Cell& left = a[fields_[each].column];
-    const model::Cell& right = b[fields_[each].column];
-    return has_value(left) && has_value(right) && left.text() == right.text();
-  });
+  return std::all_of(key_.begin(), key_.end(),
+                     [&](std::uint32_t each) { return is_same(each, a, b); });
+}
+
+bool TableEncoding::same_row(std::span<const model::Cell> a, std::span<const model::Cell> b) const {
+  for (std::uint32_t i = 0; i < fields_.size(); ++i) {
+    if (!is_same(i, a, b)) return false;
+  }
+  return true;
 }
 
 }  // namespace pgweir::debezium

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "debezium/selection.h"
 #include "debezium/value_type.h"
 #include "model/batch.h"
 #include "model/table.h"
@@ -20,6 +21,16 @@ namespace pgweir::debezium {
 struct TableOptions {
   std::string topic_prefix;  // "dbserver1"
   ValueOptions values;
+  // Columns, as schema.table.column. One of the two at the most has something.
+  Selection include_columns;
+  Selection exclude_columns;
+  // message.key.columns: of tables (schema.table) that match, the first entry's columns are the
+  // key.
+  struct KeyColumns {
+    Selection tables;
+    std::vector<std::string> columns;
+  };
+  std::vector<KeyColumns> key_columns;
 };
 
 // What a name becomes in a topic's: characters that Kafka does not take are underscores. A
@@ -47,6 +58,10 @@ class TableEncoding {
   // is NOT NULL, or null; TOAST values that were not sent are the placeholder.
   Status append_row(std::span<const model::Cell> row, std::string& out) const;
 
+  // Whether the two rows, with the columns that events have, are the same. False where one of them
+  // does not have them all.
+  bool same_row(std::span<const model::Cell> a, std::span<const model::Cell> b) const;
+
   // Whether the two rows have the same key. False where one lacks a part of it.
   bool same_key(std::span<const model::Cell> a, std::span<const model::Cell> b) const;
 
@@ -59,6 +74,9 @@ class TableEncoding {
     std::string qualified_name;
   };
 
+  bool is_same(std::uint32_t field, std::span<const model::Cell> a,
+               std::span<const model::Cell> b) const;
+  void choose_key(const model::Table& table, const TableOptions& options);
   Status append(const Field& field, const model::Cell& cell, std::string& out) const;
   std::string struct_schema(const std::vector<std::string>& fields, bool optional,
                             std::string_view suffix) const;

@@ -66,6 +66,7 @@ struct Change {
   std::uint32_t after = kNoRow;
   std::uint32_t bytes = 0;  // size of the message that PostgreSQL sent
   std::uint64_t sequence = 0;
+  Lsn lsn{};  // where it stands in the WAL; zero where that is not known
 };
 
 // A transaction, or the part of one that this batch holds. Every row of a snapshot belongs to one

@@ -1,0 +1,344 @@
+// What the recorded messages (tests/conformance) do not show: states, resuming, options, refusals.
+#include "debezium/event_encoder.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "model/message.h"
+
+namespace pgweir::debezium {
+namespace {
+
+using model::Op;
+using Strings = std::vector<std::string>;
+
+std::shared_ptr<const model::Table> table(std::uint32_t oid, std::string name, bool keyed = true) {
+  model::Table out;
+  out.id = model::Oid{oid};
+  out.schema = "public";
+  out.name = std::move(name);
+  for (const char* each : {"id", "v"}) {
+    model::Column column;
+    column.name = each;
+    column.type = column.base_type = model::Oid{23};
+    out.columns.push_back(column);
+  }
+  if (keyed) out.primary_key = {0};
+  return std::make_shared<const model::Table>(std::move(out));
+}
+
+// A batch, row by row.
+class Builder {
+ public:
+  Builder& transaction(std::uint32_t xid, std::uint64_t lsn) {
+    model::Transaction out;
+    out.xid = model::Xid{xid};
+    out.commit_lsn = model::Lsn{lsn};
+    out.commit_time = model::Timestamp{1'000'000};
+    out.first_change = static_cast<std::uint32_t>(batch_.changes.size());
+    out.begins = out.ends = true;
+    out.end_lsn = model::Lsn{lsn + 8};
+    batch_.transactions.push_back(out);
+    return *this;
+  }
+  Builder& snapshot() {
+    transaction(0, 500);
+    batch_.transactions.back().kind = model::Transaction::Kind::kSnapshot;
+    return *this;
+  }
+  // Rows as {"1", "2"}; empty: none.
+  Builder& change(Op op, const std::shared_ptr<const model::Table>& of, const Strings& before,
+                  const Strings& after) {
+    model::Change out;
+    out.op = op;
+    out.transaction = static_cast<std::uint32_t>(batch_.transactions.size() - 1);
+    out.table = static_cast<std::uint32_t>(batch_.tables.size());
+    batch_.tables.push_back(of);
+    out.before = add(before);
+    out.after = add(after);
+    out.sequence = ++batch_.transactions.back().change_count;
+    out.lsn = model::Lsn{model::value(batch_.transactions.back().commit_lsn) - 100 + out.sequence};
+    batch_.changes.push_back(out);
+    return *this;
+  }
+  // The transaction goes on in the next batch; or has begun in the one before.
+  Builder& open_end() {
+    batch_.transactions.back().ends = false;
+    return *this;
+  }
+  Builder& open_begin() {
+    batch_.transactions.back().begins = false;
+    return *this;
+  }
+  operator const model::Batch&() const { return batch_; }  // NOLINT: implicit on purpose
+
+ private:
+  std::uint32_t add(const Strings& row) {
+    if (row.empty()) return model::kNoRow;
+    const auto first = static_cast<std::uint32_t>(batch_.cells.size());
+    for (const std::string& value : row) {
+      texts_.push_back(value);
+      const std::string& text = texts_.back();
+      const auto size = static_cast<std::uint32_t>(text.size());
+      batch_.cells.push_back(
+          {text.data(), size, text == "-" ? model::CellKind::kAbsent : model::CellKind::kText});
+    }
+    return first;
+  }
+
+  std::deque<std::string> texts_;
+  model::Batch batch_;
+};
+
+EventOptions options() {
+  EventOptions out;
+  out.tables.topic_prefix = "p";
+  out.key_schemas = out.value_schemas = false;
+  return out;
+}
+
+// The value's field `name`, as text.
+std::string field(std::string_view value, std::string_view name) {
+  const std::string begin = "\"" + std::string(name) + "\":";
+  const std::size_t at = value.find(begin);
+  if (at == std::string_view::npos) return "none";
+  value.remove_prefix(at + begin.size());
+  if (value.starts_with('"')) return std::string(value.substr(1, value.find('"', 1) - 1));
+  if (value.starts_with('{')) return std::string(value.substr(0, value.find('}') + 1));
+  return std::string(value.substr(0, value.find_first_of(",}")));
+}
+
+// "topic key op snapshot", and "topic key gone" of a tombstone.
+Strings summary(const EventEncoder& encoder, const Events& events) {
+  Strings out;
+  for (const Event& event : events.events) {
+    const std::string_view value = events.text(event.value);
+    std::string line = encoder.topic(event.topic) + " " +
+                       std::string(event.key.is_null() ? "-" : events.text(event.key));
+    line +=
+        event.value.is_null() ? " gone" : " " + field(value, "op") + " " + field(value, "snapshot");
+    out.push_back(line);
+  }
+  return out;
+}
+
+Strings encoded(EventEncoder& encoder, const model::Batch& batch) {
+  Events out;
+  const Status status = encoder.encode(batch, 2'000'000, out);
+  EXPECT_TRUE(status.ok()) << status.error().text();
+  return summary(encoder, out);
+}
+
+const auto kA = table(1, "a"), kB = table(2, "b"), kBare = table(3, "bare", false);
+
+TEST(EventEncoderTest, MarkersTellFirstAndLastRowsOfTablesAndOfAll) {
+  struct Case {
+    std::vector<std::shared_ptr<const model::Table>> rows;
+    Strings markers;
+  };
+  const Case cases[] = {
+      {{}, {}},
+      {{kA}, {"last"}},
+      {{kA, kA}, {"first", "last"}},
+      {{kA, kB}, {"first", "last"}},
+      {{kA, kB, kB, kB, kBare},
+       {"first", "first_in_data_collection", "true", "last_in_data_collection", "last"}},
+      {{kA, kA, kB, kBare},
+       {"first", "last_in_data_collection", "last_in_data_collection", "last"}},
+  };
+  for (const Case& each : cases) {
+    EventEncoder encoder(options());
+    encoder.begin_snapshot();
+    Events out;
+    // One row a batch: the marker does not depend on where batches end.
+    for (std::size_t i = 0; i < each.rows.size(); ++i) {
+      Builder batch;
+      batch.snapshot().change(Op::kRead, each.rows[i], {}, {std::to_string(i), "0"});
+      ASSERT_TRUE(encoder.encode(batch, 0, out).ok());
+      EXPECT_EQ(out.events.size(), i) << "the newest row waits";
+    }
+    encoder.end_snapshot(out);
+    Strings markers;
+    for (const Event& event : out.events)
+      markers.push_back(field(out.text(event.value), "snapshot"));
+    EXPECT_EQ(markers, each.markers);
+  }
+}
+
+TEST(EventEncoderTest, SnapshotGoesOnWhereItsStateWas) {
+  Builder rows;
+  rows.snapshot();
+  for (const char* id : {"1", "2", "3"}) rows.change(Op::kRead, kA, {}, {id, "0"});
+  EventEncoder first(options());
+  first.begin_snapshot();
+  const Strings before = encoded(first, rows);
+  // The third is held back: it comes again.
+  Builder again;
+  again.snapshot().change(Op::kRead, kA, {}, {"3", "0"}).change(Op::kRead, kA, {}, {"4", "0"});
+  EventEncoder second(options());
+  second.resume(first.state());
+  Events out;
+  ASSERT_TRUE(second.encode(again, 0, out).ok());
+  second.end_snapshot(out);
+  EXPECT_EQ(before, (Strings{"p.public.a {\"id\":1} r first", "p.public.a {\"id\":2} r true"}));
+  EXPECT_EQ(summary(second, out),
+            (Strings{"p.public.a {\"id\":3} r true", "p.public.a {\"id\":4} r last"}));
+}
+
+TEST(EventEncoderTest, SnapshotThatBeginsAgainForgetsTheOneBefore) {
+  EventEncoder encoder(options());
+  for (int i = 0; i < 2; ++i) {
+    encoder.begin_snapshot();
+    Builder rows;
+    rows.snapshot().change(Op::kRead, kA, {}, {"1", "0"});
+    EXPECT_TRUE(encoded(encoder, rows).empty());
+  }
+  Events out;
+  encoder.end_snapshot(out);
+  EXPECT_EQ(summary(encoder, out), (Strings{"p.public.a {\"id\":1} r last"}));
+}
+
+TEST(EventEncoderTest, RowsReadBesideTheStreamStandNowhereInTheWal) {
+  EventEncoder encoder(options());
+  Builder batch;
+  batch.transaction(7, 1000).change(Op::kInsert, kA, {}, {"1", "0"});
+  batch.snapshot().change(Op::kRead, kA, {}, {"2", "0"});
+  Events out;
+  ASSERT_TRUE(encoder.encode(batch, 0, out).ok());
+  ASSERT_EQ(out.events.size(), 2u);
+  const std::string_view value = out.text(out.events[1].value);
+  EXPECT_NE(value.find(R"("snapshot":"incremental")"), std::string_view::npos) << value;
+  EXPECT_NE(value.find(R"("sequence":"[\"1008\",\"1008\"]")"), std::string_view::npos) << value;
+  EXPECT_NE(value.find(R"("txId":null,"lsn":null)"), std::string_view::npos) << value;
+}
+
+TEST(EventEncoderTest, OperationsThatAreSkippedLeaveNothing) {
+  Builder batch;
+  batch.transaction(7, 1000)
+      .change(Op::kInsert, kA, {}, {"1", "0"})
+      .change(Op::kUpdate, kA, {"1", "0"}, {"2", "0"})
+      .change(Op::kDelete, kA, {"2", "-"}, {})
+      .change(Op::kTruncate, kA, {}, {});
+  const std::pair<const char*, std::size_t> cases[] = {
+      {"", 1 + 3 + 2 + 1}, {"t", 1 + 3 + 2}, {"cudt", 0}, {"u", 1 + 2 + 1}, {"d", 1 + 3 + 1}};
+  for (const auto& [skipped, count] : cases) {
+    EventOptions with = options();
+    with.skipped_operations = skipped;
+    EventEncoder encoder(with);
+    EXPECT_EQ(encoded(encoder, batch).size(), count) << skipped;
+  }
+}
+
+TEST(EventEncoderTest, KeyThatChangesIsADeleteAndACreate) {
+  EventEncoder encoder(options());
+  Builder batch;
+  batch.transaction(7, 1000).change(Op::kUpdate, kA, {"1", "-"}, {"2", "5"});
+  Events out;
+  ASSERT_TRUE(encoder.encode(batch, 0, out).ok());
+  EXPECT_EQ(summary(encoder, out),
+            (Strings{"p.public.a {\"id\":1} d false", "p.public.a {\"id\":1} gone",
+                     "p.public.a {\"id\":2} c false"}));
+  EXPECT_EQ(out.text(out.events[0].other_key), R"({"id":2})");
+  EXPECT_EQ(out.events[0].headers, EventHeaders::kNewKey);
+  EXPECT_EQ(out.text(out.events[2].other_key), R"({"id":1})");
+  EXPECT_EQ(out.events[2].headers, EventHeaders::kOldKey);
+  for (const Event& event : out.events) EXPECT_EQ(event.sequence, 1u);
+}
+
+TEST(EventEncoderTest, UnchangedRowsAreSkippedWhereOldRowsAreWhole) {
+  EventOptions with = options();
+  with.skip_unchanged = true;
+  EventEncoder encoder(with);
+  Builder batch;
+  batch.transaction(7, 1000)
+      .change(Op::kUpdate, kBare, {"1", "5"}, {"1", "5"})
+      .change(Op::kUpdate, kBare, {"1", "-"}, {"1", "5"})
+      .change(Op::kUpdate, kBare, {"1", "5"}, {"1", "6"})
+      .change(Op::kUpdate, kBare, {}, {"1", "6"});
+  EXPECT_EQ(encoded(encoder, batch), Strings(3, "p.public.bare - u false"));
+}
+
+TEST(EventEncoderTest, TransactionsAreCountedOverBatches) {
+  EventOptions with = options();
+  with.transaction_metadata = true;
+  Events out;
+  EventEncoder first(with);
+  Builder begin;
+  begin.transaction(6, 800);  // nothing in it: no events
+  begin.transaction(7, 1000).change(Op::kInsert, kA, {}, {"1", "0"}).open_end();
+  ASSERT_TRUE(first.encode(begin, 0, out).ok());
+  // After a restart.
+  EventEncoder second(with);
+  second.resume(first.state());
+  Builder end;
+  end.transaction(7, 1000)
+      .open_begin()
+      .change(Op::kInsert, kB, {}, {"1", "0"})
+      .change(Op::kInsert, kA, {}, {"2", "0"});
+  Events rest;
+  ASSERT_TRUE(second.encode(end, 0, rest).ok());
+  ASSERT_EQ(out.events.size(), 2u);
+  EXPECT_EQ(
+      out.text(out.events[0].value),
+      R"({"status":"BEGIN","id":"7:901","event_count":null,"data_collections":null,"ts_ms":1000})");
+  ASSERT_EQ(rest.events.size(), 3u);
+  EXPECT_NE(rest.text(rest.events[1].value)
+                .find(R"("transaction":{"id":"7:902","total_order":3,"data_collection_order":2})"),
+            std::string_view::npos);
+  EXPECT_EQ(rest.text(rest.events[2].value),
+            R"({"status":"END","id":"7:1008","event_count":3,"data_collections":[)"
+            R"({"data_collection":"public.a","event_count":2},)"
+            R"({"data_collection":"public.b","event_count":1}],"ts_ms":1000})");
+}
+
+TEST(EventEncoderTest, SequenceHasTheEndOfTheTransactionBefore) {
+  EventEncoder encoder(options());
+  Builder batch;
+  batch.transaction(7, 1000).change(Op::kInsert, kA, {}, {"1", "0"});
+  batch.transaction(8, 2000);
+  batch.transaction(9, 3000).change(Op::kInsert, kA, {}, {"2", "0"});
+  Events out;
+  ASSERT_TRUE(encoder.encode(batch, 0, out).ok());
+  EXPECT_NE(out.text(out.events[0].value).find(R"("sequence":"[null,\"901\"]")"),
+            std::string_view::npos);
+  EXPECT_NE(out.text(out.events[1].value).find(R"("sequence":"[\"2008\",\"2901\"]")"),
+            std::string_view::npos);
+}
+
+TEST(EventEncoderTest, ValueThatIsNoneOfItsTypeIsRefusedWithItsPlace) {
+  EventEncoder encoder(options());
+  Builder batch;
+  batch.transaction(7, 0x1000)
+      .change(Op::kInsert, kA, {}, {"1", "0"})
+      .change(Op::kInsert, kA, {}, {"2", "x\"y"});
+  Events out;
+  const Status status = encoder.encode(batch, 0, out);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().text(),
+            "a value of public.a.v is none of its type: 'x\"y' (at 0:0/1000:2)");
+  EXPECT_TRUE(out.events.empty());
+  EXPECT_TRUE(out.bytes.empty());
+}
+
+TEST(EventEncoderTest, TableThatChangesItsShapeHasItsNewColumns) {
+  EventEncoder encoder(options());
+  auto wider = *kA;
+  wider.columns.push_back(wider.columns[1]);
+  wider.columns[2].name = "w";
+  Builder batch;
+  batch.transaction(7, 1000)
+      .change(Op::kInsert, kA, {}, {"1", "2"})
+      .change(Op::kInsert, std::make_shared<const model::Table>(wider), {}, {"1", "2", "3"});
+  Events out;
+  ASSERT_TRUE(encoder.encode(batch, 0, out).ok());
+  EXPECT_EQ(field(out.text(out.events[0].value), "after"), R"({"id":1,"v":2})");
+  EXPECT_EQ(field(out.text(out.events[1].value), "after"), R"({"id":1,"v":2,"w":3})");
+}
+
+}  // namespace
+}  // namespace pgweir::debezium
