@@ -3,9 +3,10 @@
 # Debian packages, DuckDB's library and header into .deps/duckdb, the dashboard's packages.
 # Debian has PostgreSQL 15; the tests also run on those in .deps/postgres/14, 16, 17 and 18.
 #
-# usage: tools/setup.sh [build|server|lint|test|peers]     all of them include build
+# usage: tools/setup.sh [build|server|lint|kafka|test|peers]     all of them include build
 #   server  adds PostgreSQL: enough for the demo, the benchmarks and the fast tests
 #   lint    adds clang's tools
+#   kafka   adds server, Java, and into .deps/kafka a broker and Kafka's own tools (90 MB)
 #   test    adds all that, a browser, Java, the other PostgreSQL versions (125 MB to fetch), and into
 #           .deps/python the readers of Parquet files with Spark among them (500 MB)
 #   peers   what the benchmark of views is compared with: server, Java, .deps/python, and Flink
@@ -15,13 +16,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 what="${1:-test}"
 case "$what" in
-  build | server | lint | test | peers) ;;
-  *) printf 'usage: tools/setup.sh [build|server|lint|test|peers]\n' >&2; exit 2 ;;
+  build | server | lint | kafka | test | peers) ;;
+  *) printf 'usage: tools/setup.sh [build|server|lint|kafka|test|peers]\n' >&2; exit 2 ;;
 esac
 # The peers need what some of the tests do, and are no part of them.
 wants() {
   [ "$what" = "$1" ] || { [ "$what" = test ] && [ "$1" != peers ]; } ||
-    { [ "$what" = peers ] && { [ "$1" = server ] || [ "$1" = readers ]; }; }
+    { [ "$what" = peers ] && { [ "$1" = server ] || [ "$1" = readers ]; }; } ||
+    { [ "$what" = kafka ] && [ "$1" = server ]; }
 }
 
 duckdb_package="@duckdb/node-bindings-linux-x64@1.5.5-r.5"
@@ -39,12 +41,14 @@ fail() {
 # --- Debian packages -----------------------------------------------------------------------------
 packages="g++ cmake ninja-build make pkg-config python3 ccache mold nodejs npm
   libpq-dev libyaml-cpp-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev
-  libboost1.81-dev libssl-dev libcurl4-openssl-dev liblz4-dev libmimalloc-dev libgtest-dev libgmock-dev
+  libboost1.81-dev libssl-dev libcurl4-openssl-dev liblz4-dev librdkafka-dev
+  libmimalloc-dev libgtest-dev libgmock-dev
   libbenchmark-dev ca-certificates"
 wants server && packages="$packages postgresql-15 postgresql-client-15"
 wants lint && packages="$packages clang clang-format clang-tidy libclang-rt-14-dev"
 wants test && packages="$packages chromium fonts-dejavu-core"
 wants readers && packages="$packages openjdk-17-jre-headless python3-venv"
+wants kafka && packages="$packages openjdk-17-jre-headless maven"
 wants peers && packages="$packages maven"
 missing=""
 for package in $packages; do
@@ -151,6 +155,53 @@ if wants readers && ! cmp -s "$readers" .deps/python/.pgweir-lock; then
       "$(tail -n 15 "$log")"
   rm -f "$log"
   cp "$readers" .deps/python/.pgweir-lock
+fi
+
+# --- Kafka ---------------------------------------------------------------------------------------
+# A broker, and Kafka's own tools with Connect: a class path each, since they do not mix.
+# kafka_jars FOLDER SHA256-OF-ALL-SUMS ARTIFACT...
+kafka_jars() {
+  target=.deps/kafka/$1 sums=$2 lock="${*:2}"
+  [ "$(cat "$target/.pgweir-lock" 2>/dev/null)" = "$lock" ] && return
+  shift 2
+  printf 'setup: installing Kafka into %s\n' "$target"
+  work=$(mktemp -d)
+  {
+    printf '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>\n'
+    printf '<groupId>pgweir</groupId><artifactId>kafka</artifactId><version>1</version><dependencies>\n'
+    for artifact in "$@"; do
+      IFS=: read -r group name version <<<"$artifact"
+      printf '<dependency><groupId>%s</groupId><artifactId>%s</artifactId><version>%s</version></dependency>\n' \
+        "$group" "$name" "$version"
+    done
+    printf '</dependencies></project>\n'
+  } >"$work/pom.xml"
+  mkdir -p .deps/kafka
+  mvn -q -B -ntp -Dmaven.repo.local="$kafka_downloads" -f "$work/pom.xml" \
+    dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$work/jars" \
+    >"$work/maven.log" 2>&1 ||
+    fail "cannot fetch $*: does the Maven registry answer?" \
+      "Run make test once while it does; after that everything needed is in .deps/. Maven says:" \
+      "$(tail -n 15 "$work/maven.log")"
+  [ "$(cd "$work/jars" && LC_ALL=C sha256sum ./*.jar | sha256sum | cut -d' ' -f1)" = "$sums" ] ||
+    fail "the jars of $* do not have the checksums that together have $sums"
+  printf '%s\n' "$lock" >"$work/jars/.pgweir-lock"
+  rm -rf "$target.new" "$target"
+  mv "$work/jars" "$target.new" && mv "$target.new" "$target"
+  rm -rf "$work"
+}
+if wants kafka; then
+  # Both folders take most of their jars from one download.
+  kafka_downloads=$(mktemp -d)
+  trap 'rm -rf "$kafka_downloads"' EXIT
+  kafka=org.apache.kafka kafka_version=4.3.1
+  kafka_logging=org.apache.logging.log4j:log4j-slf4j-impl:2.25.4
+  kafka_jars broker 35ad618affaf86aa0da21da7222250910b339432d24c64fb61d8b9bbedbd9ad4 \
+    "$kafka:kafka_2.13:$kafka_version" "$kafka_logging"
+  kafka_jars tools f283de592ad728ee44fe34210e8204de9bf43b0d5461a61153ddb19a2400d3b3 \
+    "$kafka:kafka-tools:$kafka_version" "$kafka:connect-runtime:$kafka_version" \
+    "$kafka:connect-json:$kafka_version" "$kafka:connect-transforms:$kafka_version" "$kafka_logging"
+  rm -rf "$kafka_downloads"
 fi
 
 # --- Flink ---------------------------------------------------------------------------------------
