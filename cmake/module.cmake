@@ -7,8 +7,10 @@
 # LIBS       libraries from outside.
 # TEST_LIBS  what only the tests and benchmarks need (the harness that starts real servers).
 # ALONE      tests (x for x_test.cc) that are a program of their own instead of a part of the module's.
+# END_TO_END likewise, for tests that start what takes long: labelled so, and left out with the
+#            other end-to-end tests.
 function(add_module name)
-  cmake_parse_arguments(M "" "" "DEPS;LIBS;TEST_LIBS;ALONE" ${ARGN})
+  cmake_parse_arguments(M "" "" "DEPS;LIBS;TEST_LIBS;ALONE;END_TO_END" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *.cc)
   file(GLOB headers CONFIGURE_DEPENDS *.h)
   foreach(kind test fuzz bench)
@@ -29,18 +31,25 @@ function(add_module name)
 
   set(${name}_test_sources ${test_sources})
   set(test_programs ${name}_test)
-  foreach(alone ${M_ALONE})
+  foreach(alone ${M_ALONE} ${M_END_TO_END})
     set(${alone}_test_sources ${CMAKE_CURRENT_SOURCE_DIR}/${alone}_test.cc)
     list(REMOVE_ITEM ${name}_test_sources ${${alone}_test_sources})
-    list(APPEND test_programs ${alone}_test)
+    if(PGWEIR_END_TO_END OR NOT ${alone} IN_LIST M_END_TO_END)
+      list(APPEND test_programs ${alone}_test)
+    endif()
   endforeach()
   foreach(program ${test_programs})
     if(${program}_sources AND NOT PGWEIR_FUZZ)
+      set(labels ${name})
+      string(REGEX REPLACE "_test$" "" unit ${program})
+      if(${unit} IN_LIST M_END_TO_END)
+        set(labels e2e)
+      endif()
       add_executable(${program} ${${program}_sources})
       target_compile_options(${program} PRIVATE ${PGWEIR_TEST_OPTIONS})
       target_link_libraries(${program} ${name} ${M_TEST_LIBS} GTest::gmock GTest::gtest_main)
       gtest_discover_tests(${program} TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60
-                           PROPERTIES TIMEOUT 300 LABELS "${name}")
+                           PROPERTIES TIMEOUT 300 LABELS "${labels}")
     endif()
   endforeach()
   if(bench_sources AND PGWEIR_END_TO_END AND NOT PGWEIR_FUZZ)

@@ -23,7 +23,7 @@ OWNERS = [
     (r"lz4\w*\.h|zstd\.h", {"log"}),
     (r"spdlog/", {"base"}),
     (r"curl/", {"cli", "sinks"}),
-    (r"librdkafka/", {"sinks"}),
+    (r"librdkafka/", {"kafka"}),
     (r"fcntl\.h|sys/stat\.h|sys/statvfs\.h|sys/wait\.h|spawn\.h", {"io"}),
 ]
 
