@@ -369,4 +369,52 @@ TEST_F(Broker, TopicsAreCreatedOnceDescribedAndDeleted) {
   EXPECT_TRUE(admin_->describe_topic("described-too").ok());
 }
 
+TEST_F(Broker, TlsBothWaysAndSaslAreAWayInAndWhatIsWrongIsTold) {
+  harness::ScratchFolder folder;
+  const auto made =
+      io::run({.arguments = {"openssl", "req", "-new", "-x509", "-days", "2", "-nodes", "-subj",
+                             "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-newkey",
+                             "rsa:2048", "-keyout", folder.file("key"), "-out",
+                             folder.file("certificate")}},
+              60s);
+  ASSERT_TRUE(made.ok() && made->exit_code == 0) << (made.ok() ? made->output : "");
+  harness::KafkaCluster cluster(
+      {.guard = harness::KafkaGuard{.certificate_file = folder.file("certificate"),
+                                    .key_file = folder.file("key"),
+                                    .user = "alice",
+                                    .password = "open-sesame"}});
+  const ClientOptions right = {.bootstrap_servers = cluster.guarded_servers(),
+                               .security = {.protocol = Protocol::kSaslOverTls,
+                                            .sasl_mechanism = "PLAIN",
+                                            .user = "alice",
+                                            .password = "open-sesame",
+                                            .authority_file = folder.file("certificate"),
+                                            .certificate_file = folder.file("certificate"),
+                                            .key_file = folder.file("key")}};
+  const auto reach = [](const ClientOptions& client, Milliseconds timeout = kWait) {
+    const auto writer = Producer::create({.client = client});
+    return writer.ok() ? (*writer)->reach(timeout) : Status(writer.error());
+  };
+  const Status reached = reach(right);
+  EXPECT_TRUE(reached.ok()) << reached.error().text();
+
+  ClientOptions wrong = right;
+  wrong.security.password = "open-barley";
+  const Status refused = reach(wrong);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kCheckFailed) << refused.error().text();
+  EXPECT_THAT(refused.error().text(), HasSubstr("Authentication failed"));
+  EXPECT_THAT(refused.error().text(), testing::Not(HasSubstr("barley")));
+
+  ClientOptions distrustful = right;
+  distrustful.security.authority_file = "";
+  const Status unknown = reach(distrustful);
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_EQ(unknown.error().code, Code::kCheckFailed) << unknown.error().text();
+  EXPECT_THAT(unknown.error().text(), HasSubstr("certificate"));
+
+  ClientOptions open = {.bootstrap_servers = cluster.guarded_servers()};
+  EXPECT_FALSE(reach(open, 1s).ok());
+}
+
 }  // namespace pgweir::kafka

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <fstream>
 
@@ -15,6 +16,8 @@ namespace {
 
 constexpr std::size_t kTopicNameBytesMax = 249;
 constexpr std::size_t kErrorTextBytes = 512;
+// While a broker is waited for, how often its refusals are looked for.
+constexpr Milliseconds kLookAtTrouble{500};
 
 struct Conf {
   std::unique_ptr<rd_kafka_conf_t, Destroy<rd_kafka_conf_destroy>> conf{rd_kafka_conf_new()};
@@ -169,12 +172,20 @@ Result<RdHandle> make_client(rd_kafka_type_t type, const ClientOptions& options,
 
 Status reach_broker(rd_kafka_t* client, const ClientOptions& options, ClientTrouble& trouble,
                     Milliseconds timeout) {
-  const rd_kafka_metadata_t* metadata = nullptr;
-  const auto code = rd_kafka_metadata(client, 0, nullptr, &metadata, wait_ms(timeout));
-  if (metadata != nullptr) rd_kafka_metadata_destroy(metadata);
-  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return {};
-  // What the connections met waits in the client's queue.
-  while (rd_kafka_poll(client, 0) > 0) continue;
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+  do {
+    const auto left =
+        std::chrono::duration_cast<Milliseconds>(deadline - std::chrono::steady_clock::now());
+    const rd_kafka_metadata_t* metadata = nullptr;
+    code = rd_kafka_metadata(client, 0, nullptr, &metadata,
+                             wait_ms(std::clamp(left, Milliseconds(1), kLookAtTrouble)));
+    if (metadata != nullptr) rd_kafka_metadata_destroy(metadata);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return {};
+    // What the connections met waits in the client's queue.
+    while (rd_kafka_poll(client, 0) > 0) continue;
+    // Asking again does not help.
+  } while (!is_refusal(trouble.code) && std::chrono::steady_clock::now() < deadline);
   const auto cause = is_refusal(trouble.code) ? trouble.code : code;
   return kafka_error(cause,
                      is_refusal(cause) ? "Kafka refuses us"

@@ -103,6 +103,7 @@ KafkaCluster::KafkaCluster(KafkaOptions options) : options_(std::move(options)) 
   for (int node = 1; node <= options_.nodes; ++node) {
     at(node).port = free_port();
     at(node).controller_port = free_port();
+    if (options_.guard) at(node).guarded_port = free_port();
     voters +=
         fmt::format("{}{}@127.0.0.1:{}", node == 1 ? "" : ",", node, at(node).controller_port);
   }
@@ -130,8 +131,29 @@ void KafkaCluster::configure(int node, const std::string& voters) {
   settings["listeners"] = fmt::format("PLAINTEXT://127.0.0.1:{},CONTROLLER://127.0.0.1:{}",
                                       at(node).port, at(node).controller_port);
   settings["log.dirs"] = file(node, "data");
+  if (options_.guard) guard(node, settings);
   for (const auto& [name, value] : options_.settings) settings[name] = value;
   std::ofstream(file(node, "properties")) << settings_text(settings);
+}
+
+void KafkaCluster::guard(int node, std::map<std::string, std::string>& settings) {
+  const KafkaGuard& guard = *options_.guard;
+  // Kafka takes the key and its certificate from one file.
+  std::ofstream(file(node, "keystore.pem"))
+      << std::ifstream(guard.key_file).rdbuf() << std::ifstream(guard.certificate_file).rdbuf();
+  settings["listeners"] += fmt::format(",GUARDED://127.0.0.1:{}", at(node).guarded_port);
+  settings["listener.security.protocol.map"] =
+      "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_SSL";
+  settings["sasl.enabled.mechanisms"] = "PLAIN";
+  const std::string name = "listener.name.guarded.";
+  settings[name + "plain.sasl.jaas.config"] = fmt::format(
+      "org.apache.kafka.common.security.plain.PlainLoginModule required user_{}=\"{}\";",
+      guard.user, guard.password);
+  settings[name + "ssl.client.auth"] = "required";
+  settings[name + "ssl.keystore.type"] = "PEM";
+  settings[name + "ssl.keystore.location"] = file(node, "keystore.pem");
+  settings[name + "ssl.truststore.type"] = "PEM";
+  settings[name + "ssl.truststore.location"] = guard.certificate_file;
 }
 
 void KafkaCluster::format() {
@@ -157,6 +179,13 @@ std::string KafkaCluster::bootstrap_servers() const {
   std::string servers;
   for (const Node& node : nodes_)
     servers += fmt::format("{}127.0.0.1:{}", servers.empty() ? "" : ",", node.port);
+  return servers;
+}
+
+std::string KafkaCluster::guarded_servers() const {
+  std::string servers;
+  for (const Node& node : nodes_)
+    servers += fmt::format("{}127.0.0.1:{}", servers.empty() ? "" : ",", node.guarded_port);
   return servers;
 }
 

@@ -8,6 +8,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,11 +27,20 @@
 
 namespace pgweir::harness {
 
+// A second way in, by TLS both ways and SASL/PLAIN.
+struct KafkaGuard {
+  std::string certificate_file;  // PEM for 127.0.0.1, also the one that clients must show
+  std::string key_file;
+  std::string user;
+  std::string password;
+};
+
 struct KafkaOptions {
   int nodes = 1;  // each is broker and controller; three replicate everything three times
   // server.properties beside what a small cluster needs. No topic is made by being named, unless
   // auto.create.topics.enable says so here.
   std::map<std::string, std::string> settings;
+  std::optional<KafkaGuard> guard;
 };
 
 class KafkaCluster {
@@ -52,6 +62,9 @@ class KafkaCluster {
   // Of all nodes, whether they run or not.
   std::string bootstrap_servers() const;
 
+  // Those of the guarded way in; requires KafkaOptions::guard.
+  std::string guarded_servers() const;
+
   // Nodes count from 1.
   void kill(int node);        // SIGKILL, and waits for the end
   void launch(int node);      // after kill(): the same data and port; does not wait
@@ -70,9 +83,11 @@ class KafkaCluster {
   struct Node {
     int port = 0;
     int controller_port = 0;
+    int guarded_port = 0;
     std::size_t log_bytes_before = 0;  // at the last launch
     std::unique_ptr<io::Process> process;
   };
+  void guard(int node, std::map<std::string, std::string>& settings);
   void configure(int node, const std::string& voters);
   void format();
   Node& at(int node);
