@@ -61,6 +61,7 @@ struct EventEncoder::Known {
   std::uint32_t topic = 0;
   std::string source;      // for the source block
   std::string collection;  // in transactions' counts
+  bool wanted = true;
 };
 
 // A change, with what belongs to it.
@@ -103,9 +104,9 @@ std::shared_ptr<const EventEncoder::Known> EventEncoder::known(
   if (entry && (entry->table == table || *entry->table == *table)) return entry;
   TableEncoding encoding(*table, options_.tables);
   const std::uint32_t topic = topic_number(encoding.topic());
-  entry = std::make_shared<const Known>(Known{table, std::move(encoding), topic,
-                                              SourceBlock::table(table->schema, table->name),
-                                              table->qualified_name()});
+  entry = std::make_shared<const Known>(
+      Known{table, std::move(encoding), topic, SourceBlock::table(table->schema, table->name),
+            table->qualified_name(), !options_.wanted || options_.wanted(*table)});
   return entry;
 }
 
@@ -165,6 +166,7 @@ Status EventEncoder::encode(const model::Batch& batch, std::int64_t now_us, Even
 
 Status EventEncoder::encode_change(const Place& place, Events& out) {
   const Change& change = place.change;
+  if (place.table != nullptr && !place.table->wanted) return {};
   if (options_.skipped_operations.find(letter_of(change.op)) != std::string::npos) return {};
   switch (change.op) {
     case Op::kMessage:
@@ -307,6 +309,11 @@ void EventEncoder::begin_snapshot() {
 void EventEncoder::end_snapshot(Events& out) {
   if (held_->holds) release_held("last", out);
   state_.in_snapshot = false;
+}
+
+std::optional<std::uint64_t> EventEncoder::held_sequence() const {
+  if (!held_->holds) return std::nullopt;
+  return held_->row.events.front().sequence;
 }
 
 Status EventEncoder::encode_snapshot_row(const Place& place, Events& out) {

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -44,6 +45,8 @@ struct EventOptions {
   bool context_headers = true;  // extended.headers.enabled
   std::string task_id = "0";
   std::string run_id;
+  // Tables whose changes are events. Asked once for each version of a table; none: all are.
+  std::function<bool(const model::Table&)> wanted;
 };
 
 class EventEncoder {
@@ -67,6 +70,9 @@ class EventEncoder {
     bool operator==(const State&) const = default;
   };
   const State& state() const { return state_; }
+  // Change::sequence of the row of a first snapshot that is held back: a follower that starts again
+  // must be given it again.
+  std::optional<std::uint64_t> held_sequence() const;
   // Before the first batch.
   void resume(State state) { state_ = std::move(state); }
 

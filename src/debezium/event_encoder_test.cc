@@ -3,97 +3,17 @@
 
 #include <gtest/gtest.h>
 
-#include <deque>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "model/message.h"
+#include "debezium/testing_batch.h"
 
 namespace pgweir::debezium {
 namespace {
 
 using model::Op;
-using Strings = std::vector<std::string>;
-
-std::shared_ptr<const model::Table> table(std::uint32_t oid, std::string name, bool keyed = true) {
-  model::Table out;
-  out.id = model::Oid{oid};
-  out.schema = "public";
-  out.name = std::move(name);
-  for (const char* each : {"id", "v"}) {
-    model::Column column;
-    column.name = each;
-    column.type = column.base_type = model::Oid{23};
-    out.columns.push_back(column);
-  }
-  if (keyed) out.primary_key = {0};
-  return std::make_shared<const model::Table>(std::move(out));
-}
-
-// A batch, row by row.
-class Builder {
- public:
-  Builder& transaction(std::uint32_t xid, std::uint64_t lsn) {
-    model::Transaction out;
-    out.xid = model::Xid{xid};
-    out.commit_lsn = model::Lsn{lsn};
-    out.commit_time = model::Timestamp{1'000'000};
-    out.first_change = static_cast<std::uint32_t>(batch_.changes.size());
-    out.begins = out.ends = true;
-    out.end_lsn = model::Lsn{lsn + 8};
-    batch_.transactions.push_back(out);
-    return *this;
-  }
-  Builder& snapshot() {
-    transaction(0, 500);
-    batch_.transactions.back().kind = model::Transaction::Kind::kSnapshot;
-    return *this;
-  }
-  // Rows as {"1", "2"}; empty: none.
-  Builder& change(Op op, const std::shared_ptr<const model::Table>& of, const Strings& before,
-                  const Strings& after) {
-    model::Change out;
-    out.op = op;
-    out.transaction = static_cast<std::uint32_t>(batch_.transactions.size() - 1);
-    out.table = static_cast<std::uint32_t>(batch_.tables.size());
-    batch_.tables.push_back(of);
-    out.before = add(before);
-    out.after = add(after);
-    out.sequence = ++batch_.transactions.back().change_count;
-    out.lsn = model::Lsn{model::value(batch_.transactions.back().commit_lsn) - 100 + out.sequence};
-    batch_.changes.push_back(out);
-    return *this;
-  }
-  // The transaction goes on in the next batch; or has begun in the one before.
-  Builder& open_end() {
-    batch_.transactions.back().ends = false;
-    return *this;
-  }
-  Builder& open_begin() {
-    batch_.transactions.back().begins = false;
-    return *this;
-  }
-  operator const model::Batch&() const { return batch_; }  // NOLINT: implicit on purpose
-
- private:
-  std::uint32_t add(const Strings& row) {
-    if (row.empty()) return model::kNoRow;
-    const auto first = static_cast<std::uint32_t>(batch_.cells.size());
-    for (const std::string& value : row) {
-      texts_.push_back(value);
-      const std::string& text = texts_.back();
-      const auto size = static_cast<std::uint32_t>(text.size());
-      batch_.cells.push_back(
-          {text.data(), size, text == "-" ? model::CellKind::kAbsent : model::CellKind::kText});
-    }
-    return first;
-  }
-
-  std::deque<std::string> texts_;
-  model::Batch batch_;
-};
 
 EventOptions options() {
   EventOptions out;
@@ -134,7 +54,8 @@ Strings encoded(EventEncoder& encoder, const model::Batch& batch) {
   return summary(encoder, out);
 }
 
-const auto kA = table(1, "a"), kB = table(2, "b"), kBare = table(3, "bare", false);
+const auto kA = testing_table(1, "a"), kB = testing_table(2, "b"),
+           kBare = testing_table(3, "bare", false);
 
 TEST(EventEncoderTest, MarkersTellFirstAndLastRowsOfTablesAndOfAll) {
   struct Case {
@@ -157,7 +78,7 @@ TEST(EventEncoderTest, MarkersTellFirstAndLastRowsOfTablesAndOfAll) {
     Events out;
     // One row a batch: the marker does not depend on where batches end.
     for (std::size_t i = 0; i < each.rows.size(); ++i) {
-      Builder batch;
+      BatchBuilder batch;
       batch.snapshot().change(Op::kRead, each.rows[i], {}, {std::to_string(i), "0"});
       ASSERT_TRUE(encoder.encode(batch, 0, out).ok());
       EXPECT_EQ(out.events.size(), i) << "the newest row waits";
@@ -171,14 +92,15 @@ TEST(EventEncoderTest, MarkersTellFirstAndLastRowsOfTablesAndOfAll) {
 }
 
 TEST(EventEncoderTest, SnapshotGoesOnWhereItsStateWas) {
-  Builder rows;
+  BatchBuilder rows;
   rows.snapshot();
   for (const char* id : {"1", "2", "3"}) rows.change(Op::kRead, kA, {}, {id, "0"});
   EventEncoder first(options());
   first.begin_snapshot();
   const Strings before = encoded(first, rows);
+  EXPECT_EQ(first.held_sequence(), 3u);
   // The third is held back: it comes again.
-  Builder again;
+  BatchBuilder again;
   again.snapshot().change(Op::kRead, kA, {}, {"3", "0"}).change(Op::kRead, kA, {}, {"4", "0"});
   EventEncoder second(options());
   second.resume(first.state());
@@ -194,7 +116,7 @@ TEST(EventEncoderTest, SnapshotThatBeginsAgainForgetsTheOneBefore) {
   EventEncoder encoder(options());
   for (int i = 0; i < 2; ++i) {
     encoder.begin_snapshot();
-    Builder rows;
+    BatchBuilder rows;
     rows.snapshot().change(Op::kRead, kA, {}, {"1", "0"});
     EXPECT_TRUE(encoded(encoder, rows).empty());
   }
@@ -205,7 +127,7 @@ TEST(EventEncoderTest, SnapshotThatBeginsAgainForgetsTheOneBefore) {
 
 TEST(EventEncoderTest, RowsReadBesideTheStreamStandNowhereInTheWal) {
   EventEncoder encoder(options());
-  Builder batch;
+  BatchBuilder batch;
   batch.transaction(7, 1000).change(Op::kInsert, kA, {}, {"1", "0"});
   batch.snapshot().change(Op::kRead, kA, {}, {"2", "0"});
   Events out;
@@ -218,7 +140,7 @@ TEST(EventEncoderTest, RowsReadBesideTheStreamStandNowhereInTheWal) {
 }
 
 TEST(EventEncoderTest, OperationsThatAreSkippedLeaveNothing) {
-  Builder batch;
+  BatchBuilder batch;
   batch.transaction(7, 1000)
       .change(Op::kInsert, kA, {}, {"1", "0"})
       .change(Op::kUpdate, kA, {"1", "0"}, {"2", "0"})
@@ -236,7 +158,7 @@ TEST(EventEncoderTest, OperationsThatAreSkippedLeaveNothing) {
 
 TEST(EventEncoderTest, KeyThatChangesIsADeleteAndACreate) {
   EventEncoder encoder(options());
-  Builder batch;
+  BatchBuilder batch;
   batch.transaction(7, 1000).change(Op::kUpdate, kA, {"1", "-"}, {"2", "5"});
   Events out;
   ASSERT_TRUE(encoder.encode(batch, 0, out).ok());
@@ -254,7 +176,7 @@ TEST(EventEncoderTest, UnchangedRowsAreSkippedWhereOldRowsAreWhole) {
   EventOptions with = options();
   with.skip_unchanged = true;
   EventEncoder encoder(with);
-  Builder batch;
+  BatchBuilder batch;
   batch.transaction(7, 1000)
       .change(Op::kUpdate, kBare, {"1", "5"}, {"1", "5"})
       .change(Op::kUpdate, kBare, {"1", "-"}, {"1", "5"})
@@ -263,19 +185,30 @@ TEST(EventEncoderTest, UnchangedRowsAreSkippedWhereOldRowsAreWhole) {
   EXPECT_EQ(encoded(encoder, batch), Strings(3, "p.public.bare - u false"));
 }
 
+TEST(EventEncoderTest, TablesThatAreNotWantedLeaveNothing) {
+  EventOptions with = options();
+  with.wanted = [](const model::Table& each) { return each.name != "b"; };
+  EventEncoder encoder(with);
+  BatchBuilder batch;
+  batch.transaction(7, 1000)
+      .change(Op::kInsert, kB, {}, {"1", "0"})
+      .change(Op::kInsert, kA, {}, {"1", "0"});
+  EXPECT_EQ(encoded(encoder, batch), (Strings{"p.public.a {\"id\":1} c false"}));
+}
+
 TEST(EventEncoderTest, TransactionsAreCountedOverBatches) {
   EventOptions with = options();
   with.transaction_metadata = true;
   Events out;
   EventEncoder first(with);
-  Builder begin;
+  BatchBuilder begin;
   begin.transaction(6, 800);  // nothing in it: no events
   begin.transaction(7, 1000).change(Op::kInsert, kA, {}, {"1", "0"}).open_end();
   ASSERT_TRUE(first.encode(begin, 0, out).ok());
   // After a restart.
   EventEncoder second(with);
   second.resume(first.state());
-  Builder end;
+  BatchBuilder end;
   end.transaction(7, 1000)
       .open_begin()
       .change(Op::kInsert, kB, {}, {"1", "0"})
@@ -298,7 +231,7 @@ TEST(EventEncoderTest, TransactionsAreCountedOverBatches) {
 
 TEST(EventEncoderTest, SequenceHasTheEndOfTheTransactionBefore) {
   EventEncoder encoder(options());
-  Builder batch;
+  BatchBuilder batch;
   batch.transaction(7, 1000).change(Op::kInsert, kA, {}, {"1", "0"});
   batch.transaction(8, 2000);
   batch.transaction(9, 3000).change(Op::kInsert, kA, {}, {"2", "0"});
@@ -312,7 +245,7 @@ TEST(EventEncoderTest, SequenceHasTheEndOfTheTransactionBefore) {
 
 TEST(EventEncoderTest, ValueThatIsNoneOfItsTypeIsRefusedWithItsPlace) {
   EventEncoder encoder(options());
-  Builder batch;
+  BatchBuilder batch;
   batch.transaction(7, 0x1000)
       .change(Op::kInsert, kA, {}, {"1", "0"})
       .change(Op::kInsert, kA, {}, {"2", "x\"y"});
@@ -330,7 +263,7 @@ TEST(EventEncoderTest, TableThatChangesItsShapeHasItsNewColumns) {
   auto wider = *kA;
   wider.columns.push_back(wider.columns[1]);
   wider.columns[2].name = "w";
-  Builder batch;
+  BatchBuilder batch;
   batch.transaction(7, 1000)
       .change(Op::kInsert, kA, {}, {"1", "2"})
       .change(Op::kInsert, std::make_shared<const model::Table>(wider), {}, {"1", "2", "3"});
