@@ -88,7 +88,9 @@ class SinkTarget final : public FollowerTarget {
   model::Position position() const override { return position_.get(); }
 
   Status take(const LogEvent& event) override {
+    if (event.kind == LogEvent::Kind::kSnapshotBegin) TRY(sink_->begin_snapshot());
     if (event.batch) TRY(sink_->apply(event.batch));
+    if (event.kind == LogEvent::Kind::kSnapshotEnd) TRY(sink_->end_snapshot());
     const bool moves = event.kind == LogEvent::Kind::kMark ||
                        event.kind == LogEvent::Kind::kReadBegin ||
                        event.kind == LogEvent::Kind::kReadEnd;

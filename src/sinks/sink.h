@@ -50,6 +50,12 @@ class Sink {
   // a value that the output cannot hold.
   virtual Status apply(const model::BatchPtr& batch) = 0;
 
+  // A first snapshot begins behind the last batch: what was written before is void, and its rows
+  // follow, up to end_snapshot(). A beginning without an end: that one was given up. Errors as
+  // apply().
+  virtual Status begin_snapshot() { return {}; }
+  virtual Status end_snapshot() { return {}; }
+
   // Nothing changed behind the last batch up to `to`: only the position moves, in its time. Without
   // this, a sink at rest would hold back the log. Errors as apply().
   virtual Status advance(const model::Position& to) = 0;
