@@ -85,6 +85,20 @@ class Interpreter {
       read_entry(path, place, key, node.items[i + 1]);
     }
     check_required(path, place, node, seen);
+    if (path == "sinks.*") check_type(place, seen);
+  }
+
+  // A key that sinks of another type have.
+  void check_type(const std::string& place, const std::map<std::string, Mark>& seen) {
+    if (!seen.contains("type")) return;
+    for (const auto& [key, mark] : seen) {
+      const std::string path = "sinks.*." + key;
+      const auto found = std::find_if(fields().begin(), fields().end(), [&](const Field& field) {
+        return field.path == path || field.path.starts_with(path + ".");
+      });
+      if (found != fields().end() && !has_field(*found, target_))
+        problem(mark, fmt::format("{}.{} is for {} sinks alone", place, key, found->only_of));
+    }
   }
 
   void read_entry(std::string_view path, const std::string& place, const Node& key,
@@ -153,6 +167,7 @@ class Interpreter {
       const std::string key = rest.substr(0, rest.find('.'));
       // A missing mapping counts as missing the required key in it, unless the user names it.
       if (key == "*" || rest.find(".*") != std::string::npos || seen.contains(key)) continue;
+      if (!has_field(field, target_)) continue;
       problem(node.mark, fmt::format("{}{} is required", place.empty() ? "" : place + ".", rest));
     }
   }
@@ -162,6 +177,8 @@ class Interpreter {
     const Slot slot = field.slot(target_);
     if (auto* list = std::get_if<std::vector<std::string>*>(&slot))
       return read_list(field, place, node, **list);
+    if (auto* texts = std::get_if<std::map<std::string, std::string>*>(&slot))
+      return read_texts(place, node, **texts);
     if (node.kind != Node::Kind::kScalar) {
       return problem(node.mark,
                      fmt::format("{} needs a {}{}", place, type_name(field),
@@ -191,6 +208,25 @@ class Interpreter {
           wrong = fmt::format("'{}' stands in the list twice", shown(text));
         if (!wrong.empty()) problem(item.mark, fmt::format("{}: {}", place, wrong));
         out.push_back(text);
+      }
+    }
+  }
+
+  void read_texts(const std::string& place, const Node& node,
+                  std::map<std::string, std::string>& out) {
+    if (node.kind != Node::Kind::kMapping)
+      return problem(node.mark, fmt::format("{} needs a mapping, like {{a: b}}", place));
+    if (node.items.size() > 2 * kListItemsMax)
+      return problem(node.mark, fmt::format("{} has more than {} entries", place, kListItemsMax));
+    for (std::size_t i = 0; i + 1 < node.items.size(); i += 2) {
+      const Node &key = node.items[i], &value = node.items[i + 1];
+      std::string text;
+      if (key.kind != Node::Kind::kScalar || value.kind != Node::Kind::kScalar) {
+        problem(key.mark, fmt::format("{} needs texts by names", place));
+      } else if (out.contains(key.text)) {
+        problem(key.mark, fmt::format("{}: '{}' stands there twice", place, shown(key.text)));
+      } else if (fill_in(place + "." + key.text, value, text)) {
+        out.emplace(key.text, text);
       }
     }
   }
@@ -308,6 +344,9 @@ class Interpreter {
       const std::string place = fmt::format("sinks.{}.partition_by", sink.name);
       if (marks_.contains(place) && (sink.partition_by.empty() || sink.partition_by[0] != "table"))
         problem(mark_of(place), place + " must begin with table");
+      const std::string brokers = fmt::format("sinks.{}.brokers", sink.name);
+      if (marks_.contains(brokers) && sink.brokers.empty())
+        problem(mark_of(brokers), brokers + " is empty");
     }
     const ServerConfig& server = config_.server;
     const bool tls = !server.tls.certificate.empty() && !server.tls.key.empty();

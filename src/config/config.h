@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -103,7 +104,9 @@ struct WatermarkConfig {
   bool operator==(const WatermarkConfig&) const = default;
 };
 
-enum class SinkType : std::uint8_t { kParquet };
+enum class SinkType : std::uint8_t { kParquet, kKafka };
+enum class SinkDelivery : std::uint8_t { kExactlyOnce, kAtLeastOnce };
+enum class EventFormat : std::uint8_t { kDebeziumJson };
 
 struct RollConfig {
   Milliseconds every = std::chrono::minutes(1);
@@ -115,10 +118,20 @@ struct RollConfig {
 struct SinkConfig {
   std::string name;
   SinkType type = SinkType::kParquet;
-  std::string path;               // a local folder
   std::vector<std::string> from;  // globs over tables; empty is every captured table
+  // Of Parquet files.
+  std::string path;  // a local folder
   std::vector<std::string> partition_by = {"table", "date"};
   RollConfig roll;
+  // Of Kafka.
+  std::vector<std::string> brokers;  // host:port
+  EventFormat format = EventFormat::kDebeziumJson;
+  std::string topic = "{name}.{schema}.{table}";
+  SinkDelivery delivery = SinkDelivery::kExactlyOnce;
+  std::uint32_t partitions = 1;                   // of topics that are made
+  std::uint32_t replication = 0;                  // of these; 0 is the brokers' default
+  std::map<std::string, std::string> properties;  // of a Debezium connector
+  std::map<std::string, std::string> client;      // of librdkafka, secrets among them
 
   bool operator==(const SinkConfig&) const = default;
 };

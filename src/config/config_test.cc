@@ -85,6 +85,16 @@ watermarks:
   public.logins.at: {delay: 1m, future: 5s, idle: 2h}
 sinks:
   lake: {type: parquet, path: ./lake, from: [public.entries], partition_by: [table], roll: {every: 10s, size: 1MiB}}
+  events:
+    type: kafka
+    brokers: ["a:9092", "[::1]:9093"]
+    format: debezium-json
+    topic: "shop-{name}.{schema}.{table}"
+    delivery: at-least-once
+    partitions: 6
+    replication: 3
+    properties: {decimal.handling.mode: string, tombstones.on.delete: false}
+    client: {security.protocol: SASL_SSL, sasl.password: hunter2}
 server: {listen: "[::1]:0", token: abc, tls: {certificate: c.pem, key: k.pem}}
 )")
                             .value();
@@ -119,11 +129,21 @@ server: {listen: "[::1]:0", token: abc, tls: {certificate: c.pem, key: k.pem}}
                           .delay = Milliseconds(60'000),
                           .future = Milliseconds(5'000),
                           .idle = Milliseconds(7'200'000)}};
-  expected.sinks = {{.name = "lake",
-                     .path = "./lake",
-                     .from = {"public.entries"},
-                     .partition_by = {"table"},
-                     .roll = {.every = Milliseconds(10'000), .size = kMiB}}};
+  expected.sinks = {
+      {.name = "lake",
+       .from = {"public.entries"},
+       .path = "./lake",
+       .partition_by = {"table"},
+       .roll = {.every = Milliseconds(10'000), .size = kMiB}},
+      {.name = "events",
+       .type = SinkType::kKafka,
+       .brokers = {"a:9092", "[::1]:9093"},
+       .topic = "shop-{name}.{schema}.{table}",
+       .delivery = SinkDelivery::kAtLeastOnce,
+       .partitions = 6,
+       .replication = 3,
+       .properties = {{"decimal.handling.mode", "string"}, {"tombstones.on.delete", "false"}},
+       .client = {{"security.protocol", "SASL_SSL"}, {"sasl.password", "hunter2"}}}};
   expected.server = {
       .listen = "[::1]:0", .token = Secret("abc"), .tls = {.certificate = "c.pem", .key = "k.pem"}};
   EXPECT_EQ(config, expected) << show(config);
@@ -145,9 +165,8 @@ TEST(Config, KnownKeysThatAreNotBuiltSaySo) {
   EXPECT_EQ(problems_below_source("  columns: {}\nalerts: []"),
             "pgweir.yaml:3:3: source.columns is not built yet\n"
             "pgweir.yaml:4:1: alerts is not built yet");
-  EXPECT_EQ(
-      problems_below_source("sinks:\n  k: {type: kafka, brokers: [a], topic: x, whatever: 1}"),
-      "pgweir.yaml:4:13: sinks.k.type: 'kafka' is not built yet");
+  EXPECT_EQ(problems_below_source("sinks:\n  k: {type: webhook, url: [a], topic: x, whatever: 1}"),
+            "pgweir.yaml:4:13: sinks.k.type: 'webhook' is not built yet");
   EXPECT_EQ(
       problems_below_source("sinks: {p: {type: parquet, path: \"s3://b/c\"}}"),
       "pgweir.yaml:3:34: sinks.p.path: only a local folder is built so far; object storage is "
@@ -205,7 +224,6 @@ costs: {storage_gib_month: 0.115, network_gib: 0.09, currency: USD}
 server: {listen: "127.0.0.1:8088", token: "${ROWS}", tls: {certificate: server.crt, key: server.key}}
 )"),
       "pgweir.yaml:8:3: source.columns is not built yet\n"
-      "pgweir.yaml:25:19: sinks.events.type: 'kafka' is not built yet\n"
       "pgweir.yaml:26:34: sinks.lake.path: only a local folder is built so far; object storage "
       "is not built yet\n"
       "pgweir.yaml:27:19: sinks.serving.type: 'postgres' is not built yet\n"
@@ -283,7 +301,46 @@ TEST(Config, WrongTypesAndMissingUnits) {
   check("sinks: {a: {type: parquet, path: x, partition_by: [date]}}",
         "pgweir.yaml:3:51: sinks.a.partition_by must begin with table");
   check("sinks: {a: {path: x}}", "pgweir.yaml:3:12: sinks.a.type is required");
+  check("sinks: {a: {type: kafka}}", "pgweir.yaml:3:12: sinks.a.brokers is required");
+  check("sinks: {a: {type: kafka, brokers: []}}", "pgweir.yaml:3:35: sinks.a.brokers is empty");
+  check("sinks: {a: {type: kafka, brokers: [host]}}",
+        "pgweir.yaml:3:36: sinks.a.brokers: is not host:port");
+  check("sinks: {a: {type: kafka, brokers: [\"a:1,b:2\"]}}",
+        "pgweir.yaml:3:36: sinks.a.brokers: is not host:port");
+  check("sinks: {a: {path: x, type: kafka, brokers: [\"a:1\"]}}",
+        "pgweir.yaml:3:13: sinks.a.path is for parquet sinks alone");
+  check("sinks: {a: {type: kafka, brokers: [\"a:1\"], roll: {every: 1s}}}",
+        "pgweir.yaml:3:44: sinks.a.roll is for parquet sinks alone");
+  check("sinks: {a: {type: parquet, path: x, delivery: exactly-once}}",
+        "pgweir.yaml:3:37: sinks.a.delivery is for kafka sinks alone");
+  check("sinks: {a: {type: kafka, brokers: [\"a:1\"], topic: all}}",
+        "pgweir.yaml:3:51: sinks.a.topic: must end with .{schema}.{table}, behind a name of the "
+        "source");
+  check(
+      "sinks: {a: {type: kafka, brokers: [\"a:1\"], topic: \"a b.{schema}.{table}\"}}",
+      "pgweir.yaml:3:51: sinks.a.topic: a topic's name is letters, digits, ., _ and -, and {name}, "
+      "{schema}, {table}");
+  check("sinks: {a: {type: kafka, brokers: [\"a:1\"], properties: [x]}}",
+        "pgweir.yaml:3:56: sinks.a.properties needs a mapping, like {a: b}");
+  check("sinks: {a: {type: kafka, brokers: [\"a:1\"], properties: {x: {y: z}}}}",
+        "pgweir.yaml:3:57: sinks.a.properties needs texts by names");
   check("views: {a: {mode: update}}", "pgweir.yaml:3:12: views.a.sql is required");
+}
+
+TEST(Config, SecretsOfAClientAreNeverShown) {
+  const Config config = parsed(R"(
+source: {url: u}
+sinks:
+  events:
+    type: kafka
+    brokers: ["a:1"]
+    client: {sasl.username: ann, sasl.password: hunter2, ssl.key.password: hunter3}
+)")
+                            .value();
+  for (const std::string& shown : {show(config), show_json(config)}) {
+    EXPECT_EQ(shown.find("hunter"), std::string::npos) << shown;
+    EXPECT_NE(shown.find("ann"), std::string::npos) << shown;
+  }
 }
 
 TEST(Config, BeyondLoopbackNeedsTokenAndTls) {

@@ -25,6 +25,28 @@ std::string check_not_empty(std::string_view text) {
   return text.empty() ? "must not be empty" : "";
 }
 
+std::string check_broker(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  const std::string_view port = text.substr(std::min(colon, text.size()));
+  const bool fits = colon != 0 && colon != std::string_view::npos && port.size() > 1 &&
+                    text.find_first_of(", \t\n") == std::string_view::npos &&
+                    port.find_first_not_of("0123456789", 1) == std::string_view::npos;
+  return fits ? "" : "is not host:port";
+}
+
+std::string check_topic(std::string_view text) {
+  constexpr std::string_view kTable = ".{schema}.{table}";
+  if (!text.ends_with(kTable) || text.size() == kTable.size())
+    return "must end with .{schema}.{table}, behind a name of the source";
+  std::string prefix(text.substr(0, text.size() - kTable.size()));
+  if (const std::size_t at = prefix.find("{name}"); at != std::string::npos)
+    prefix.replace(at, std::string_view("{name}").size(), "name");
+  const bool fits = std::all_of(prefix.begin(), prefix.end(), [](unsigned char letter) {
+    return std::isalnum(letter) != 0 || letter == '.' || letter == '_' || letter == '-';
+  });
+  return fits ? "" : "a topic's name is letters, digits, ., _ and -, and {name}, {schema}, {table}";
+}
+
 std::string check_glob(std::string_view text) {
   if (text.empty()) return "must not be empty";
   if (text.find('.') == std::string_view::npos)
@@ -249,11 +271,12 @@ std::vector<Field> output_fields() {
        .slot = [](Target& t) -> Slot { return choice(t.sink->type); },
        .description = "What kind of sink it is.",
        .required = true,
-       .choices = {{"parquet"}, {"kafka", false}, {"postgres", false}, {"webhook", false}}},
+       .choices = {{"parquet"}, {"kafka"}, {"postgres", false}, {"webhook", false}}},
       {.path = "sinks.*.path",
        .slot = [](Target& t) -> Slot { return &t.sink->path; },
        .description = "The local folder that the files go into.",
        .required = true,
+       .only_of = "parquet",
        .check = check_local_path},
       {.path = "sinks.*.from",
        .slot = [](Target& t) -> Slot { return &t.sink->from; },
@@ -264,23 +287,74 @@ std::vector<Field> output_fields() {
        .slot = [](Target& t) -> Slot { return &t.sink->partition_by; },
        .description =
            "Folders that the files are spread over, by table always; `date` is the commit's.",
-       .choices = {{"table"}, {"date"}}},
+       .choices = {{"table"}, {"date"}},
+       .only_of = "parquet"},
       {.path = "sinks.*.roll.every",
        .slot = [](Target& t) -> Slot { return &t.sink->roll.every; },
        .description = "A file is closed at this age at the latest.",
-       .minimum = 100},
+       .minimum = 100,
+       .only_of = "parquet"},
       {.path = "sinks.*.roll.size",
        .slot = [](Target& t) -> Slot { return &t.sink->roll.size; },
        .description = "A file is closed at about this size at the latest.",
-       .minimum = kMiB},
+       .minimum = kMiB,
+       .only_of = "parquet"},
+      {.path = "sinks.*.brokers",
+       .slot = [](Target& t) -> Slot { return &t.sink->brokers; },
+       .description = "Kafka's brokers, as host:port: some of them are enough.",
+       .required = true,
+       .only_of = "kafka",
+       .check = check_broker},
+      {.path = "sinks.*.format",
+       .slot = [](Target& t) -> Slot { return choice(t.sink->format); },
+       .description = "The form of an event.",
+       .choices = {{"debezium-json"}},
+       .only_of = "kafka"},
+      {.path = "sinks.*.topic",
+       .slot = [](Target& t) -> Slot { return &t.sink->topic; },
+       .description =
+           "The topic of a table's events. `{name}` is source.name. What stands in front "
+           "of `.{schema}.{table}` is Debezium's topic.prefix, and the source's name in "
+           "events.",
+       .only_of = "kafka",
+       .check = check_topic},
+      {.path = "sinks.*.delivery",
+       .slot = [](Target& t) -> Slot { return choice(t.sink->delivery); },
+       .description =
+           "`exactly-once`: the position is in the same transaction of Kafka's as the events, and "
+           "who reads committed records sees each once. `at-least-once`: no transactions, so "
+           "events can be read sooner; after a crash the last ones come again.",
+       .choices = {{"exactly-once"}, {"at-least-once"}},
+       .only_of = "kafka"},
+      {.path = "sinks.*.partitions",
+       .slot = [](Target& t) -> Slot { return &t.sink->partitions; },
+       .description = "Of a topic that is not there when its first event comes.",
+       .minimum = 1,
+       .maximum = 10'000,
+       .only_of = "kafka"},
+      {.path = "sinks.*.replication",
+       .slot = [](Target& t) -> Slot { return &t.sink->replication; },
+       .description = "Copies of such a topic; 0: as the brokers have it by default.",
+       .maximum = 100,
+       .only_of = "kafka"},
+      {.path = "sinks.*.properties",
+       .slot = [](Target& t) -> Slot { return &t.sink->properties; },
+       .description =
+           "Properties of a Debezium connector that say how events look, by their names: "
+           "docs/debezium.md lists them.",
+       .default_note = "those of the connector",
+       .only_of = "kafka"},
+      {.path = "sinks.*.client",
+       .slot = [](Target& t) -> Slot { return &t.sink->client; },
+       .description = "Properties of librdkafka, by their names, as security.protocol or "
+                      "sasl.password. Passwords and keys are never shown.",
+       .default_note = "none",
+       .only_of = "kafka"},
       {.path = "sinks.*.on_error", .description = "What happens with a record that is refused."},
       {.path = "sinks.*.images", .description = "Whether images are completed from the mirror."},
       {.path = "sinks.*.where", .description = "Which rows the sink takes."},
       {.path = "sinks.*.columns", .description = "Which columns the sink takes."},
       {.path = "sinks.*.mask", .description = "Columns whose values are hidden."},
-      {.path = "sinks.*.brokers", .description = "Kafka's brokers."},
-      {.path = "sinks.*.format", .description = "The form of an event."},
-      {.path = "sinks.*.topic", .description = "Kafka's topic."},
       {.path = "sinks.*.url", .description = "Where a postgres or webhook sink sends to."},
   };
 }
@@ -328,6 +402,12 @@ struct ValueText {
   std::string operator()(const Milliseconds* duration) const { return format_duration(*duration); }
   std::string operator()(const std::uint8_t* index) const { return field.choices[*index].name; }
   std::string operator()(const bool* flag) const { return *flag ? "true" : "false"; }
+  std::string operator()(const std::map<std::string, std::string>* texts) const {
+    std::vector<std::string> parts;
+    for (const auto& [name, text] : *texts)
+      parts.push_back(fmt::format("{}: {}", name, is_secret_name(name) ? "***" : text));
+    return fmt::format("{{{}}}", fmt::join(parts, ", "));
+  }
   std::string operator()(const std::vector<std::string>* list) const {
     return fmt::format("[{}]", fmt::join(*list, ", "));
   }
@@ -405,6 +485,12 @@ void enter_named(std::string_view path, const std::string& name, Target& target)
   }
 }
 
+bool has_field(const Field& field, const Target& target) {
+  if (field.only_of.empty() || target.sink == nullptr) return true;
+  const Field& type = *find_field("sinks.*.type");
+  return type.choices[static_cast<std::size_t>(target.sink->type)].name == field.only_of;
+}
+
 const char* type_name(const Field& field) {
   if (!field.built()) return "";
   Config config;
@@ -412,9 +498,16 @@ const char* type_name(const Field& field) {
   SinkConfig sink;
   WatermarkConfig watermark;
   Target target{config, &view, &sink, &watermark};
-  constexpr const char* kNames[] = {"text",     "text",   "whole number", "size",
-                                    "duration", "choice", "list",         "true or false"};
+  constexpr const char* kNames[] = {"text",   "text", "whole number",  "size",   "duration",
+                                    "choice", "list", "true or false", "mapping"};
   return kNames[field.slot(target).index()];
+}
+
+bool is_secret_name(std::string_view name) {
+  constexpr std::string_view kSecrets[] = {"password", "secret", "jaas", ".key", ".pem"};
+  return std::any_of(std::begin(kSecrets), std::end(kSecrets), [&](std::string_view secret) {
+    return name.find(secret) != std::string_view::npos;
+  });
 }
 
 std::string value_text(const Field& field, Target& target) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -31,7 +32,8 @@ using Slot = std::variant<std::string*,               // text
                           Milliseconds*,              // duration with a unit
                           std::uint8_t*,              // an enum's number: the index into choices
                           std::vector<std::string>*,  // list of texts
-                          bool*>;                     // true or false
+                          bool*,                      // true or false
+                          std::map<std::string, std::string>*>;  // texts by names
 
 struct Choice {
   const char* name;
@@ -51,6 +53,8 @@ struct Field {
   std::vector<Choice> choices = {};  // of an enum, or of a list's items
   std::uint64_t minimum = 0;
   std::uint64_t maximum = std::numeric_limits<std::uint64_t>::max();
+  // Of a sink's field: the sinks that have it; the others refuse it. Empty: all have it.
+  std::string_view only_of = {};
   // "" when the text is fine, else what is wrong with it, without the text itself.
   std::string (*check)(std::string_view text) = nullptr;
 
@@ -72,8 +76,13 @@ std::string check_name(std::string_view path, std::string_view name);
 // "*".
 void enter_named(std::string_view path, const std::string& name, Target& target);
 
+// Whether the target's sink, if the field is one of a sink's, is of a type that has it.
+bool has_field(const Field& field, const Target& target);
+
 // "text", "whole number", "duration" ...
 const char* type_name(const Field& field);
+// Whether a text of this name is never shown: a password, a key.
+bool is_secret_name(std::string_view name);
 // The field's value in `config`, as one would write it into the file; requires a built field.
 std::string value_text(const Field& field, Target& target);
 

@@ -25,6 +25,11 @@ Json value_json(const Field& field, Target& target) {
   if (const auto* list = std::get_if<std::vector<std::string>*>(&slot)) return **list;
   if (const auto* number = std::get_if<std::uint32_t*>(&slot)) return **number;
   if (const auto* flag = std::get_if<bool*>(&slot)) return **flag;
+  if (const auto* texts = std::get_if<std::map<std::string, std::string>*>(&slot)) {
+    Json out = Json::object();
+    for (const auto& [name, text] : **texts) out[name] = is_secret_name(name) ? "***" : text;
+    return out;
+  }
   return value_text(field, target);
 }
 
@@ -40,11 +45,11 @@ void put(Json& object, std::string_view path, Json value) {
 // Puts every built field below `prefix` but empty texts.
 void put_fields(Json& object, std::string_view prefix, Target& target) {
   for (const Field& field : fields()) {
-    if (!field.built() || !field.path.starts_with(prefix)) continue;
+    if (!field.built() || !field.path.starts_with(prefix) || !has_field(field, target)) continue;
     const std::string_view rest = field.path.substr(prefix.size());
     if (rest.find('*') != std::string_view::npos) continue;
     const Json value = value_json(field, target);
-    if (value == "") continue;
+    if (value == "" || (value.is_object() && value.empty())) continue;
     put(object, rest, value);
   }
 }
@@ -113,10 +118,14 @@ std::string yaml_scalar(const Json& value, const std::string& indent) {
   return out;
 }
 
+std::string yaml_key(const std::string& key) {
+  return is_plain(key) ? key : dump(Json(key), -1);
+}
+
 void write_yaml(const Json& object, const std::string& indent, std::string& out) {
   for (const auto& [key, value] : object.items()) {
     if (value.is_object()) {
-      out += fmt::format("{}{}:\n", indent, key);
+      out += fmt::format("{}{}:\n", indent, yaml_key(key));
       write_yaml(value, indent + "  ", out);
     } else if (value.is_array()) {
       std::vector<std::string> items;
@@ -124,7 +133,7 @@ void write_yaml(const Json& object, const std::string& indent, std::string& out)
         items.push_back(dump(without_variables(item.get<std::string>()), -1));
       out += fmt::format("{}{}: [{}]\n", indent, key, fmt::join(items, ", "));
     } else {
-      out += fmt::format("{}{}: {}\n", indent, key, yaml_scalar(value, indent + "  "));
+      out += fmt::format("{}{}: {}\n", indent, yaml_key(key), yaml_scalar(value, indent + "  "));
     }
   }
 }
@@ -177,9 +186,11 @@ std::string limits_text(const Field& field, Defaults& defaults) {
 std::string table_row(const Field& field, Defaults& defaults) {
   if (!field.built())
     return fmt::format("| `{}` | | | {} **Not built yet.** |\n", field.path, field.description);
-  return fmt::format("| `{}` | {} | {} | {}{} |\n", field.path, type_text(field, defaults),
-                     default_text(field, defaults), field.description,
-                     limits_text(field, defaults));
+  const std::string whose =
+      field.only_of.empty() ? "" : fmt::format(" Of `{}` sinks.", field.only_of);
+  return fmt::format("| `{}` | {} | {} | {}{}{} |\n", field.path, type_text(field, defaults),
+                     default_text(field, defaults), field.description, limits_text(field, defaults),
+                     whose);
 }
 
 constexpr const char* kIntroduction =
@@ -227,6 +238,9 @@ Json schema_of_field(const Field& field, Defaults& defaults) {
     const Json number = {
         {"type", "integer"}, {"minimum", field.minimum}, {"maximum", field.maximum}};
     out = {{"anyOf", {number, variable}}};
+  } else if (std::holds_alternative<std::map<std::string, std::string>*>(slot)) {
+    out = {{"type", "object"},
+           {"additionalProperties", {{"type", {"string", "number", "boolean"}}}}};
   } else if (std::holds_alternative<bool*>(slot)) {
     out = {{"anyOf", {Json{{"type", "boolean"}}, variable}}};
   } else if (std::holds_alternative<std::uint64_t*>(slot)) {
@@ -259,7 +273,7 @@ Json schema_of_mapping(std::string_view path, Defaults& defaults) {
       continue;
     }
     out["properties"][key] = schema_of_field(*field, defaults);
-    if (field->required) required.push_back(key);
+    if (field->required && field->only_of.empty()) required.push_back(key);
     if (field->alone) alone = out["properties"][key];
   }
   if (path.empty()) required.push_back("source");

@@ -41,6 +41,20 @@ Result<Parameters> read_url(const std::string& url) {
   return out;
 }
 
+}  // namespace
+
+Result<std::string> database_of(const std::string& url) {
+  TRY_ASSIGN(const Parameters given, read_url(url));
+  for (const char* key : {"dbname", "user"}) {
+    const auto found = given.find(key);
+    if (found != given.end() && !found->second.empty()) return found->second;
+  }
+  return error(Code::kConfig, "the source's URL names no database", {},
+               "Write it as postgresql://user@host:port/database");
+}
+
+namespace {
+
 // Start options beat what is set for the role, the database and in postgresql.conf. Our queries are
 // of the catalog and short, but look dear enough to the planner to be compiled for half a second.
 std::string session_options(const ConnectionOptions& options, const std::string& users) {

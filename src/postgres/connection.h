@@ -68,6 +68,10 @@ class QueryResult {
   std::unique_ptr<pg_result, Clear> result_;
 };
 
+// The database that the URL names, without connecting: as libpq, else the user's name. kConfig for
+// a URL that is none, or names neither.
+Result<std::string> database_of(const std::string& url);
+
 class Connection {
  public:
   // Connects and sets, whatever role, database and environment say: DateStyle ISO, IntervalStyle
