@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "pipeline/pipeline_internal.h"
+#include "pipeline/sink_options.h"
 #include "pipeline/targets.h"
-#include "sinks/parquet_sink.h"
 
 namespace pgweir::pipeline {
 
@@ -159,27 +159,22 @@ Status Pipeline::open_engine() {
 
 Status Pipeline::open_sinks() {
   for (const config::SinkConfig& sink : options_.config.sinks) {
-    sinks::ParquetOptions parquet;
-    parquet.name = sink.name;
-    parquet.directory = sink.path;
-    const std::vector<std::string> from = sink.from;
-    parquet.wanted = [from](const model::Table& table) {
-      return from.empty() || std::any_of(from.begin(), from.end(), [&](const std::string& pattern) {
-               const auto match = postgres::pattern_matches(pattern, table.schema, table.name);
-               return match.ok() && *match;
-             });
-    };
-    parquet.partition_by_date = std::find(sink.partition_by.begin(), sink.partition_by.end(),
-                                          "date") != sink.partition_by.end();
-    parquet.roll_every = sink.roll.every;
-    parquet.roll_bytes = sink.roll.size;
-    parquet.numeric_precision = static_cast<int>(options_.config.source.numeric.precision);
-    parquet.numeric_scale = static_cast<int>(options_.config.source.numeric.scale);
-    const MakeSink make = [this, parquet]() -> Result<std::unique_ptr<sinks::Sink>> {
-      TRY_ASSIGN(auto made, sinks::ParquetSink::open(fs_, clock_, parquet));
-      TRY(made->bind_log(log_->identity()));
-      return made;
-    };
+    MakeSink make;
+    if (sink.type == config::SinkType::kKafka) {
+      TRY_ASSIGN(const sinks::KafkaOptions kafka, kafka_options(options_.config, sink));
+      make = [this, kafka]() -> Result<std::unique_ptr<sinks::Sink>> {
+        TRY_ASSIGN(std::unique_ptr<sinks::Sink> made, sinks::KafkaSink::open(clock_, kafka));
+        TRY(made->bind_log(log_->identity()));
+        return made;
+      };
+    } else {
+      make = [this, parquet = parquet_options(options_.config,
+                                              sink)]() -> Result<std::unique_ptr<sinks::Sink>> {
+        TRY_ASSIGN(auto made, sinks::ParquetSink::open(fs_, clock_, parquet));
+        TRY(made->bind_log(log_->identity()));
+        return made;
+      };
+    }
     TRY_ASSIGN(auto target, sink_target(make));
     followers_.push_back(
         std::make_unique<Follower>(*log_, std::move(target), clock_, logger_, FollowerOptions{}));
