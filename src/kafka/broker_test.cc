@@ -181,6 +181,25 @@ TEST_F(Broker, AReaderGoesOnWhereItsLastEndWas) {
   EXPECT_EQ(seen, "12");
 }
 
+TEST_F(Broker, AnEndThatIsNotReachedInTimeIsToldAndTheNextReadingGoesOn) {
+  const std::string topic = create_topic();
+  const auto writer = producer();
+  put(*writer, topic, "k", "v");
+  flush(*writer);
+  auto reader = TopicReader::open({.client = client_, .topic = topic});
+  ASSERT_TRUE(reader.ok()) << reader.error().text();
+  int seen = 0;
+  const auto count = [&](const ReadRecord&) { ++seen; };
+  harness::shared_kafka().pause(1);
+  const Status late = (*reader)->read_to_end(count, 300ms);
+  harness::shared_kafka().resume(1);
+  ASSERT_FALSE(late.ok());
+  EXPECT_EQ(late.error().code, Code::kTimeout);
+  const Status status = (*reader)->read_to_end(count, kWait);
+  EXPECT_TRUE(status.ok()) << status.error().text();
+  EXPECT_EQ(seen, 1);
+}
+
 TEST_F(Broker, AKilledBrokerLosesAndDoublesNothing) {
   constexpr int kRecords = 20'000;
   const std::string topic = create_topic({.partitions = 2});
@@ -296,6 +315,11 @@ TEST_F(Broker, ATopicThatNobodyCreatedIsTold) {
   flush(*writer);
   EXPECT_THAT(failed_, ElementsAre("unknown topic: nobody-created-it 'k'=1 bytes #9"));
   EXPECT_EQ(last_failure_->code, Code::kNotFound);
+  // Nor is a partition made by naming it.
+  const std::string small = create_topic();
+  EXPECT_TRUE(writer->produce({.topic = *writer->topic(small), .partition = Partition{1}}).ok());
+  flush(*writer);
+  EXPECT_EQ(writer->counts().failed_of(FailureClass::kUnknownTopic), 2U);
   EXPECT_EQ(admin_->describe_topic(topic).error().code, Code::kNotFound);
   EXPECT_EQ(TopicReader::open({.client = client_, .topic = topic}).error().code, Code::kNotFound);
 }
@@ -354,6 +378,10 @@ TEST_F(Broker, TopicsAreCreatedOnceDescribedAndDeleted) {
   ASSERT_TRUE(described.ok()) << described.error().text();
   EXPECT_EQ(described->partitions, 3);
   EXPECT_EQ(described->replication, 1);
+
+  const auto all = admin_->describe_topics();
+  ASSERT_TRUE(all.ok()) << all.error().text();
+  EXPECT_THAT(*all, testing::Contains(testing::Field(&TopicDescription::name, "described-too")));
 
   const NewTopic copies{.name = "too-many-copies", .replication = 3};
   const auto refused = admin_->create_topics({&copies, 1});

@@ -51,6 +51,12 @@ struct TopicReader::State {
                        options.client, why);
   }
 
+  Error late(Milliseconds timeout) const {
+    return failure(RD_KAFKA_RESP_ERR__TIMED_OUT,
+                   fmt::format("its end was not reached within {}{}{}", format_duration(timeout),
+                               trouble.text.empty() ? "" : "; ", trouble.text));
+  }
+
   Status start(std::vector<bool>& reading) {
     for (std::size_t partition = 0; partition < next_offsets.size(); ++partition) {
       if (rd_kafka_consume_start_queue(topic.get(), static_cast<std::int32_t>(partition),
@@ -75,15 +81,10 @@ struct TopicReader::State {
     std::vector<bool> at_end(next_offsets.size(), false);
     auto left = next_offsets.size();
     while (left > 0) {
+      if (SteadyClock::now() >= deadline) return late(timeout);
       const RdMessage message(rd_kafka_consume_queue(queue.get(), wait_ms(kSlice)));
       rd_kafka_poll(client.get(), 0);
-      if (message == nullptr) {
-        if (SteadyClock::now() < deadline) continue;
-        return failure(
-            RD_KAFKA_RESP_ERR__TIMED_OUT,
-            fmt::format("its end was not reached within {}{}{}", format_duration(timeout),
-                        trouble.text.empty() ? "" : "; ", trouble.text));
-      }
+      if (message == nullptr) continue;
       if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR &&
           message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         // The client connects again by itself.
