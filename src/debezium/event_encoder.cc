@@ -119,7 +119,8 @@ std::uint32_t EventEncoder::topic_number(const std::string& name) {
 
 // --- A batch -------------------------------------------------------------------------------------
 
-Status EventEncoder::encode(const model::Batch& batch, std::int64_t now_us, Events& out) {
+Status EventEncoder::encode(const model::Batch& batch, std::int64_t now_us, const Drain& drain,
+                            Events& out) {
   now_us_ = now_us;
   times_ = R"(","ts_ms":)";
   append_integer(now_us / kMicrosecondsOfMs, times_);
@@ -128,39 +129,39 @@ Status EventEncoder::encode(const model::Batch& batch, std::int64_t now_us, Even
   times_ += R"(,"ts_ns":)";
   append_integer(now_us, times_);
   times_ += "000";
-  const std::size_t bytes_before = out.bytes.size(), events_before = out.events.size();
-  const auto fail = [&](Error why) -> Status {
-    out.bytes.resize(bytes_before);
-    out.events.resize(events_before);
-    return why;
-  };
-  std::vector<std::shared_ptr<const Known>> tables;  // a table may be there in several shapes
+  batch_tables_.clear();
   for (const auto& table : batch.tables)
-    tables.push_back(model::holds_messages(*table) ? nullptr : known(table));
-  for (std::uint32_t i = 0; i < batch.transactions.size(); ++i) {
-    const model::Transaction& transaction = batch.transactions[i];
-    if (transaction.begins) {
-      state_.total_order = 0;
-      state_.collections.clear();
-    }
-    source_.begin(transaction, state_.last_commit_lsn, marker_of(transaction));
-    for (std::uint32_t n = 0; n < transaction.change_count; ++n) {
-      const Change& change = batch.changes[transaction.first_change + n];
-      const Place place{batch, change, transaction, tables[change.table].get()};
-      Status status = encode_change(place, out);
-      if (!status.ok()) {
-        Error why = status.error();
-        why.detail += fmt::format("{}at {}", why.detail.empty() ? "" : ", ",
-                                  model::to_string(model::Position{
-                                      batch.to.epoch, transaction.commit_lsn, change.sequence}));
-        return fail(std::move(why));
-      }
-    }
-    if (!transaction.ends || transaction.kind != model::Transaction::Kind::kStream) continue;
-    append_end(transaction, i, out);
-    // A message outside of transactions, which has one to itself here, is no commit.
-    if (transaction.xid != model::Xid{}) state_.last_commit_lsn = transaction.end_lsn;
+    batch_tables_.push_back(model::holds_messages(*table) ? nullptr : known(table));
+  for (std::uint32_t i = 0; i < batch.transactions.size(); ++i)
+    TRY(encode_transaction(batch, i, drain, out));
+  return {};
+}
+
+Status EventEncoder::encode_transaction(const model::Batch& batch, std::uint32_t index,
+                                        const Drain& drain, Events& out) {
+  const model::Transaction& transaction = batch.transactions[index];
+  if (transaction.begins) {
+    state_.total_order = 0;
+    state_.collections.clear();
   }
+  source_.begin(transaction, state_.last_commit_lsn, marker_of(transaction));
+  for (std::uint32_t n = 0; n < transaction.change_count; ++n) {
+    const Change& change = batch.changes[transaction.first_change + n];
+    const Place place{batch, change, transaction, batch_tables_[change.table].get()};
+    Status status = encode_change(place, out);
+    if (!status.ok()) {
+      Error why = status.error();
+      why.detail += fmt::format("{}at {}", why.detail.empty() ? "" : ", ",
+                                model::to_string(model::Position{
+                                    batch.to.epoch, transaction.commit_lsn, change.sequence}));
+      return why;
+    }
+    if (drain.take && out.bytes.size() >= drain.bytes_max) TRY(drain.take(out));
+  }
+  if (!transaction.ends || transaction.kind != model::Transaction::Kind::kStream) return {};
+  append_end(transaction, index, out);
+  // A message outside of transactions, which has one to itself here, is no commit.
+  if (transaction.xid != model::Xid{}) state_.last_commit_lsn = transaction.end_lsn;
   return {};
 }
 

@@ -82,10 +82,19 @@ class EventEncoder {
   void begin_snapshot();
   void end_snapshot(Events& out);
 
+  // Takes all events that there are, and clears them: with schemas those of a batch may be a
+  // hundred times as large as its changes.
+  struct Drain {
+    std::size_t bytes_max = 0;  // called as soon as there are so many
+    std::function<Status(Events&)> take;
+  };
   // Appends the events of a batch. `now_us`: when they were made. kInvalid names a value that is
-  // none of its type and the place of its record; nothing is appended then, and the encoder is of
-  // no more use.
-  Status encode(const model::Batch& batch, std::int64_t now_us, Events& out);
+  // none of its type and the place of its record. After an error, of `drain` too, the encoder and
+  // `out` are of no more use.
+  Status encode(const model::Batch& batch, std::int64_t now_us, Events& out) {
+    return encode(batch, now_us, {}, out);
+  }
+  Status encode(const model::Batch& batch, std::int64_t now_us, const Drain& drain, Events& out);
 
   void append_heartbeat(std::int64_t now_ms, Events& out);
 
@@ -100,6 +109,8 @@ class EventEncoder {
 
   std::shared_ptr<const Known> known(const std::shared_ptr<const model::Table>& table);
   std::uint32_t topic_number(const std::string& name);
+  Status encode_transaction(const model::Batch& batch, std::uint32_t index, const Drain& drain,
+                            Events& out);
   Status encode_change(const Place& place, Events& out);
   Status encode_row(const Place& place, Events& out);
   Status encode_key_change(const Place& place, Events& out);
@@ -129,6 +140,8 @@ class EventEncoder {
   std::map<std::string, std::uint32_t> topic_numbers_;
   std::map<std::uint32_t, std::shared_ptr<const Known>> tables_;  // by OID, the newest of each
   State state_;
+  // Of the batch: a table may be there in several shapes.
+  std::vector<std::shared_ptr<const Known>> batch_tables_;
   std::unique_ptr<Held> held_, next_;  // the newest row of a snapshot; memory for the next one
   std::string scratch_;
   std::int64_t now_us_ = 0;

@@ -254,8 +254,31 @@ TEST(EventEncoderTest, ValueThatIsNoneOfItsTypeIsRefusedWithItsPlace) {
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().text(),
             "a value of public.a.v is none of its type: 'x\"y' (at 0:0/1000:2)");
-  EXPECT_TRUE(out.events.empty());
-  EXPECT_TRUE(out.bytes.empty());
+}
+
+TEST(EventEncoderTest, EventsAreTakenBeforeTheyAreTooMany) {
+  BatchBuilder batch;
+  for (std::uint32_t xid = 1; xid <= 20; ++xid) {
+    batch.transaction(xid, 1000 * xid);
+    for (int i = 0; i < 10; ++i) batch.change(Op::kInsert, kA, {}, {std::to_string(i), "0"});
+  }
+  EventEncoder whole(options());
+  const Strings expected = encoded(whole, batch);
+  EventEncoder encoder(options());
+  constexpr std::size_t kBytesMax = 3'000, kEventBytesMax = 1'000;
+  Strings taken;
+  Events out;
+  const EventEncoder::Drain drain{kBytesMax, [&](Events& events) -> Status {
+                                    EXPECT_LT(events.bytes.size(), kBytesMax + kEventBytesMax);
+                                    for (std::string& line : summary(encoder, events))
+                                      taken.push_back(std::move(line));
+                                    events.clear();
+                                    return {};
+                                  }};
+  ASSERT_TRUE(encoder.encode(batch, 0, drain, out).ok());
+  EXPECT_GT(taken.size(), 100u);
+  for (std::string& line : summary(encoder, out)) taken.push_back(std::move(line));
+  EXPECT_EQ(taken, expected);
 }
 
 TEST(EventEncoderTest, TableThatChangesItsShapeHasItsNewColumns) {

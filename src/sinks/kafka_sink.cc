@@ -18,6 +18,7 @@ using kafka::TransactionOutcome;
 constexpr std::size_t kHeadersMax = 8;
 constexpr Milliseconds kPollWhenFull{10};
 constexpr std::size_t kShownKeyBytes = 100;
+constexpr std::size_t kEventBytesMax = 4 * kMiB;  // encoded, and not given to the producer yet
 
 // Why a record was refused for good; nothing where trying again helps.
 std::optional<Error> refusal(const kafka::FailedRecord& record) {
@@ -153,7 +154,9 @@ Status KafkaSink::bind_log(const std::string& log_identity) {
 // --- Events --------------------------------------------------------------------------------------
 
 Status KafkaSink::apply(const model::BatchPtr& batch) {
-  TRY(encoder_.encode(*batch, clock_.now_us(), events_));
+  const debezium::EventEncoder::Drain drain{kEventBytesMax,
+                                            [this](debezium::Events&) { return send_events(); }};
+  TRY(encoder_.encode(*batch, clock_.now_us(), drain, events_));
   taken_ = batch->to;
   TRY(send_events());
   if (options_.delivery == KafkaDelivery::kAtLeastOnce) return tick();
