@@ -43,7 +43,13 @@ class PooledReader : public Reader {
 
   // The transaction's view of the data is fixed here: everything read later is of this position.
   Status begin() {
-    TRY(connection().execute("BEGIN TRANSACTION READ ONLY"));
+    constexpr const char* kBegin = "BEGIN TRANSACTION READ ONLY";
+    if (!connection().execute(kBegin).ok()) {
+      // An interrupt may have hit the ROLLBACK of who had the connection before.
+      const Status ignored = connection().execute("ROLLBACK");
+      (void)ignored;
+      TRY(connection().execute(kBegin));
+    }
     if (place_->read_state == nullptr) {
       TRY_ASSIGN(place_->read_state, prepare_read_state(connection()));
     }
