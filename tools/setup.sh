@@ -6,7 +6,7 @@
 # usage: tools/setup.sh [build|server|lint|kafka|test|peers]     all of them include build
 #   server  adds PostgreSQL: enough for the demo, the benchmarks and the fast tests
 #   lint    adds clang's tools
-#   kafka   adds server, Java, and into .deps/kafka a broker and Kafka's own tools (90 MB)
+#   kafka   adds server, Java, and into .deps/kafka a broker and Kafka's own tools (86 MB)
 #   test    adds all that, a browser, Java, the other PostgreSQL versions (125 MB to fetch), and into
 #           .deps/python the readers of Parquet files with Spark among them (500 MB)
 #   peers   what the benchmark of views is compared with: server, Java, .deps/python, and Flink
