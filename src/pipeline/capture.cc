@@ -15,8 +15,8 @@ using postgres::ConnectionKind;
 namespace {
 constexpr Microseconds kReadWait{100'000};  // looks for stop() and feedback this often
 // Under load one is filled while another is written, and some wait in between.
-constexpr std::size_t kSpareGulpsMax = 4;
-constexpr std::size_t kSpareGulpBytesMax = 16 * kMiB;
+constexpr std::size_t kSpareGulpsMax = 2;
+constexpr std::size_t kSpareGulpBytesMax = 8 * kMiB;
 }  // namespace
 
 Capture::Capture(log::Log& log, io::Fs& fs, const io::Clock& clock, Logger& logger,
